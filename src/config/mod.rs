@@ -1,0 +1,5 @@
+//! Configuration: as written, resolved, live.
+
+pub mod resolved;
+
+pub use resolved::{Config, Secret};

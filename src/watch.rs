@@ -1,0 +1,1 @@
+//! Watches folders for changed files.

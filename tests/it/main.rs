@@ -1,0 +1,3 @@
+//! The integration tests, one binary: real Chromium, real library, real sockets, real files.
+
+mod support;
