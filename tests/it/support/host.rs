@@ -140,6 +140,11 @@ impl Host {
         self.log.lock().unwrap().len()
     }
 
+    /// The lines from `from` on.
+    pub fn log_since(&self, from: usize) -> Vec<String> {
+        self.log.lock().unwrap().iter().skip(from).cloned().collect()
+    }
+
     pub fn log_text(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
