@@ -159,7 +159,7 @@ fn prepare(dir: &Path) -> Result<(), Error> {
 }
 
 async fn open_store(config: &Config) -> Result<Store, Error> {
-    let (dir, cache) = (config.data.dir.join("store"), config.data.cache);
+    let (dir, cache) = (config.data.dir.clone(), config.data.cache);
     let opened = tokio::task::spawn_blocking(move || Store::open(&dir, cache)).await;
     Ok(opened.expect("opening the store does not panic, and nothing cancels it")?)
 }

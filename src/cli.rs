@@ -40,7 +40,7 @@ enum Command {
     Demo(demo::Options),
     /// Run the simulated WhatsApp alone.
     Simulate {
-        /// Where it listens; loopback only.
+        /// Where it listens; its control API has no key, so keep it on loopback.
         #[arg(long, default_value = "127.0.0.1:7381")]
         listen: SocketAddr,
     },
@@ -146,11 +146,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(options) => demo::run(options).await,
         Command::Simulate { listen } => {
             let stop = CancellationToken::new();
-            let options = simulator::Options { listen, ..simulator::Options::default() };
-            let running = simulator::serve(options, stop.clone()).await?;
+            let running = simulator::serve(simulator::Options::new(listen), stop.clone()).await?;
             eprintln!("wharf: phones at http://{0}/phones, the simulated WhatsApp Web at http://{0}/", running.addr);
             until_asked_to_stop().await?;
             stop.cancel();
+            running.closed().await;
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { paths, place } => {
@@ -257,6 +257,6 @@ impl Keys {
 }
 
 async fn open(dir: &Path, cache: u64) -> anyhow::Result<Store> {
-    let dir = dir.join("store");
+    let dir = dir.to_owned();
     Ok(tokio::task::spawn_blocking(move || Store::open(&dir, cache)).await??)
 }

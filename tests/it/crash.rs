@@ -105,7 +105,7 @@ mod browser {
     }
 
     async fn unknown_sends(home: &Home) -> usize {
-        let store = Store::open(&home.data().join("store"), 16 << 20).unwrap();
+        let store = Store::open(&home.data(), 16 << 20).unwrap();
         let (mut from, mut unknown) = (0, 0);
         loop {
             let events = store.events(from, 500).await.unwrap();

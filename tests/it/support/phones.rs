@@ -19,7 +19,7 @@ impl Phones {
     /// Starts it on a free port.
     pub async fn start() -> Self {
         let stop = CancellationToken::new();
-        let options = simulator::Options { listen: "127.0.0.1:0".parse().unwrap(), ..simulator::Options::default() };
+        let options = simulator::Options::new("127.0.0.1:0".parse().unwrap());
         let running = simulator::serve(options, stop.clone()).await.unwrap();
         let base = format!("http://{}", running.addr);
         Self { url: format!("{base}/"), client: Client::new(&base, None), stop }
