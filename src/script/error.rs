@@ -41,29 +41,27 @@ pub(crate) enum FaultKind {
 }
 
 impl Fault {
-    /// Reads mlua's error; `kill` is what the meter says of the run.
-    pub(crate) fn of(error: &mlua::Error, kill: Option<Kill>, source: &Source) -> Self {
+    /// Reads mlua's error of code that was not stopped by the meter.
+    pub(crate) fn of(error: &mlua::Error, source: &Source) -> Self {
         let (text, stack) = parts(error);
-        let kind = match (kill, is_memory(error)) {
-            (Some(_), _) => FaultKind::Killed,
-            (None, true) => FaultKind::Memory,
-            (None, false) => FaultKind::Raised,
-        };
-        let message = match (kill, kind) {
-            (Some(kill), _) => kill.to_string(),
-            (None, FaultKind::Memory) => "stopped: the memory of the script is used up".to_owned(),
-            _ => text,
-        };
+        if is_memory(error) {
+            let message = "stopped: the memory of the script is used up".to_owned();
+            return Self::at(FaultKind::Memory, message, stack, source);
+        }
+        Self::at(FaultKind::Raised, text, stack, source)
+    }
+
+    /// Code that the meter stopped, in the frames `place`.
+    pub(crate) fn killed(kill: Kill, place: &str, source: &Source) -> Self {
+        Self::at(FaultKind::Killed, kill.to_string(), own_frames(place), source)
+    }
+
+    fn at(kind: FaultKind, message: String, stack: String, source: &Source) -> Self {
         let (line, message) = match strip_place(&message, &source.file) {
             Some((line, rest)) => (Some(line), rest.to_owned()),
             None => (first_line(&stack, &source.file), message),
         };
         Self { kind, file: source.file.clone(), line, message, stack }
-    }
-
-    /// A run that the meter stopped while it awaited: there is no error of mlua's.
-    pub(crate) fn killed(kill: Kill, source: &Source) -> Self {
-        Self { kind: FaultKind::Killed, file: source.file.clone(), line: None, message: kill.to_string(), stack: String::new() }
     }
 
     /// The place and the cause, in one line.

@@ -147,13 +147,13 @@ pub(crate) fn load(source: &Source, setup: Setup) -> Result<Generation, LoadErro
     let chunk = lua.load(source.text.as_str()).set_name(format!("={}", source.file));
     let loaded = meter.slice(&tally, || chunk.exec());
     let registered = desk.close_registration();
-    if let Err(error) = loaded {
-        let kill = tally.killed().map(|_| Kill::Load(limits.load));
-        let fault = Fault::of(&error, kill, source);
+    let fault = match (tally.killed(), loaded) {
+        (Some(_), _) => Some(Fault::killed(Kill::Load(limits.load), &tally.place(), source)),
+        (None, Err(error)) => Some(Fault::of(&error, source)),
+        (None, Ok(())) => None,
+    };
+    if let Some(fault) = fault {
         return Err(refuse(fault.line, fault.message));
-    }
-    if tally.killed().is_some() {
-        return Err(refuse(None, Kill::Load(limits.load).to_string()));
     }
     if registered.handlers.is_empty() && registered.gates.is_empty() {
         return Err(refuse(None, "it registers no handler: nothing calls wharf.on or wharf.gate".to_owned()));
@@ -190,7 +190,7 @@ impl Generation {
     pub(crate) async fn run(&self, event: &Arc<Event>, any_age: bool, place: Place) -> Result<Effects, Fault> {
         let handlers = self.matching(event, any_age);
         let run = self.begin(event, Part::Handlers, place);
-        let object = event_object(&self.lua, &self.desk, event).map_err(|error| self.fault(&error, &run))?;
+        let object = event_object(&self.lua, &self.desk, event).map_err(|error| self.fault(&error))?;
         for at in handlers {
             let Some(handler) = self.registered.handlers.get(at) else { continue };
             run.tally().refill();
@@ -206,7 +206,7 @@ impl Generation {
     pub(crate) async fn gate(&self, event: &Arc<Event>, gate: usize) -> Result<(bool, Effects), Fault> {
         let run = self.begin(event, Part::Gate(gate), Place::free());
         let Some(handler) = self.registered.gates.get(gate) else { return Ok((false, run.finish())) };
-        let object = event_object(&self.lua, &self.desk, event).map_err(|error| self.fault(&error, &run))?;
+        let object = event_object(&self.lua, &self.desk, event).map_err(|error| self.fault(&error))?;
         let call = handler.function.call_async::<mlua::Value>(object);
         let answer = self.drive(&run, self.limits.gate_wall, call).await?;
         Ok((self.desk.is_stop(&answer), run.finish()))
@@ -230,14 +230,13 @@ impl Generation {
         let work = self.desk.within(run, work);
         match self.desk.meter().watch(run.tally(), wall, work).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.fault(&error, run)),
-            Err((_, Some(Err(error)))) => Err(self.fault(&error, run)),
-            Err((kill, _)) => Err(Fault::killed(kill, &self.source)),
+            Ok(Err(error)) => Err(self.fault(&error)),
+            Err(kill) => Err(Fault::killed(kill, &run.tally().place(), &self.source)),
         }
     }
 
-    fn fault(&self, error: &mlua::Error, run: &Run) -> Fault {
-        let fault = Fault::of(error, run.tally().killed(), &self.source);
+    fn fault(&self, error: &mlua::Error) -> Fault {
+        let fault = Fault::of(error, &self.source);
         if fault.kind == FaultKind::Memory {
             // Luau stays at the brink until it is told to collect.
             self.lua.gc_collect().ok();

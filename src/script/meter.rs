@@ -48,13 +48,20 @@ pub(crate) struct Tally {
     budget: Duration,
     used: Cell<Duration>,
     killed: Cell<Option<Kill>>,
+    place: RefCell<String>,
     waits: Cell<u32>,
 }
 
 impl Tally {
     /// A run that may use `budget` of CPU time.
     pub(crate) fn new(budget: Duration) -> Rc<Self> {
-        Rc::new(Self { budget, used: Cell::default(), killed: Cell::new(None), waits: Cell::new(0) })
+        Rc::new(Self {
+            budget,
+            used: Cell::default(),
+            killed: Cell::new(None),
+            place: RefCell::default(),
+            waits: Cell::new(0),
+        })
     }
 
     /// Gives it its whole CPU time again: the next handler of the run begins.
@@ -65,6 +72,11 @@ impl Tally {
     /// Why it was killed, if it was.
     pub(crate) fn killed(&self) -> Option<Kill> {
         self.killed.get()
+    }
+
+    /// The frames that it was killed in; empty if it was awaiting, or lives.
+    pub(crate) fn place(&self) -> String {
+        self.place.borrow().clone()
     }
 
     /// Stops its wall clock until the guard is dropped: it waits for an account, or for its turn.
@@ -96,10 +108,10 @@ impl Meter {
     /// Makes the VM ask this meter as it works.
     pub(crate) fn install(self: &Rc<Self>, lua: &Lua) {
         let meter = Rc::clone(self);
-        lua.set_interrupt(move |_| meter.check());
+        lua.set_interrupt(move |lua| meter.check(lua));
     }
 
-    fn check(&self) -> mlua::Result<VmState> {
+    fn check(&self, lua: &Lua) -> mlua::Result<VmState> {
         let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
         let Some(ends) = self.ends.get() else { return Ok(VmState::Continue) };
@@ -110,8 +122,15 @@ impl Meter {
         self.ends.set(Some(Duration::ZERO));
         let Some(tally) = self.current.borrow().clone() else { return Ok(VmState::Continue) };
         let kill = tally.killed.get().unwrap_or(Kill::Cpu(tally.budget));
-        tally.killed.set(Some(kill));
+        if tally.killed.replace(Some(kill)).is_none() {
+            tally.place.replace(lua.traceback(None, 0).map(|stack| stack.to_string_lossy()).unwrap_or_default());
+        }
         Err(mlua::Error::external(kill))
+    }
+
+    /// Makes the next interrupt read the clock: a library function has just worked for long without asking.
+    pub(crate) fn look(&self) {
+        self.ticks.set(u32::MAX);
     }
 
     /// Runs `work` on the account of `tally`.
@@ -141,7 +160,7 @@ impl Meter {
     }
 }
 
-/// A future that runs Lua under the meter. When it is killed it answers why, and what the code itself answered if it did.
+/// A future that runs Lua under the meter.
 pub(crate) struct Metered<F> {
     meter: Rc<Meter>,
     tally: Rc<Tally>,
@@ -153,7 +172,7 @@ pub(crate) struct Metered<F> {
 }
 
 impl<F: Future> Future for Metered<F> {
-    type Output = Result<F::Output, (Kill, Option<F::Output>)>;
+    type Output = Result<F::Output, Kill>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -162,11 +181,7 @@ impl<F: Future> Future for Metered<F> {
         if let Some(kill) = this.tally.killed() {
             // Also if it caught the refusal and went on: it is over its limit.
             this.drop_work();
-            let output = match polled {
-                Poll::Ready(output) => Some(output),
-                Poll::Pending => None,
-            };
-            return Poll::Ready(Err((kill, output)));
+            return Poll::Ready(Err(kill));
         }
         if let Poll::Ready(value) = polled {
             return Poll::Ready(Ok(value));
@@ -184,7 +199,7 @@ impl<F: Future> Future for Metered<F> {
             let kill = Kill::Wall(this.wall);
             this.tally.killed.set(Some(kill));
             this.drop_work();
-            return Poll::Ready(Err((kill, None)));
+            return Poll::Ready(Err(kill));
         }
         Poll::Pending
     }

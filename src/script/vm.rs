@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use mlua::{Lua, LuaOptions, LuaString, StdLib};
+use mlua::{Lua, LuaOptions, LuaString, StdLib, Variadic};
 
 use crate::config::resolved;
 
@@ -80,6 +80,9 @@ string.find = function(s, p, init, plain)
 end
 "#;
 
+/// Bytes from which a plain find takes so long that the clock is read after it.
+const LONG_TEXT: usize = 64 * 1024;
+
 /// Name of chunks of ours, as tracebacks show it; frames of this name are not the script's.
 pub(crate) const OURS: &str = "[wharf]";
 
@@ -94,8 +97,15 @@ pub(crate) fn build(
 ) -> mlua::Result<Lua> {
     let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::new().catch_rust_panics(true))?;
     lua.set_memory_limit(limits.memory)?;
-    let find = lua.create_function(|_, (text, wanted, init): (LuaString, LuaString, f64)| {
-        Ok(find_plain(&text.as_bytes(), &wanted.as_bytes(), init))
+    let watched = Rc::clone(meter);
+    let find = lua.create_function(move |_, (text, wanted, init): (LuaString, LuaString, f64)| {
+        if text.as_bytes().len() > LONG_TEXT {
+            watched.look();
+        }
+        Ok(match find_plain(&text.as_bytes(), &wanted.as_bytes(), init) {
+            Some((first, last)) => Variadic::from_iter([Some(first), Some(last)]),
+            None => Variadic::from_iter([None]),
+        })
     })?;
     lua.load(PATCHES).set_name(format!("={OURS}")).call::<()>(find)?;
     install(&lua)?;
@@ -109,16 +119,16 @@ pub(crate) fn build(
 }
 
 /// `string.find` without a pattern, in linear time; positions as Lua counts them.
-fn find_plain(text: &[u8], wanted: &[u8], init: f64) -> (Option<usize>, Option<usize>) {
+fn find_plain(text: &[u8], wanted: &[u8], init: f64) -> Option<(usize, usize)> {
     let length = text.len() as f64;
-    let from = if init > 0.0 { init - 1.0 } else if init < 0.0 { (length + init).max(0.0) } else { 0.0 };
+    let from = if init > 0.0 { init - 1.0 } else { (length + init).max(0.0) };
+    // Zero counts as one.
+    let from = if init == 0.0 { 0.0 } else { from };
     if from > length {
-        return (None, None);
+        return None;
     }
     // Between 0 and the length of a slice, so the conversion is exact.
     let from = from as usize;
-    match memchr::memmem::find(text.get(from..).unwrap_or_default(), wanted) {
-        Some(at) => (Some(from + at + 1), Some(from + at + wanted.len())),
-        None => (None, None),
-    }
+    let at = memchr::memmem::find(text.get(from..).unwrap_or_default(), wanted)?;
+    Some((from + at + 1, from + at + wanted.len()))
 }

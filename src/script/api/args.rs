@@ -64,10 +64,9 @@ impl Args {
     pub(crate) fn number_or(&mut self, what: &str, default: f64) -> Result<f64, Refusal> {
         match self.any() {
             Value::Nil => Ok(default),
-            value => match value.as_f64() {
-                Some(number) if number.is_finite() => Ok(number),
-                _ => Err(self.wrong(what, "a number", &value)),
-            },
+            Value::Integer(whole) => Ok(whole as f64),
+            Value::Number(number) if number.is_finite() => Ok(number),
+            value => Err(self.wrong(what, "a finite number", &value)),
         }
     }
 
@@ -105,10 +104,9 @@ impl Args {
         let read = match value {
             Value::Nil => return Ok(None),
             Value::String(text) => parse_duration(&text.to_string_lossy()),
-            other => match other.as_f64() {
-                Some(seconds) => seconds_of(seconds),
-                None => return Err(self.wrong(what, "a time such as \"2h\" or seconds", other)),
-            },
+            Value::Integer(seconds) => seconds_of(*seconds as f64),
+            Value::Number(seconds) => seconds_of(*seconds),
+            other => return Err(self.wrong(what, "a time such as \"2h\" or seconds", other)),
         };
         read.map(Some).map_err(|text| self.refuse(&format!("{what}: {text}")))
     }
