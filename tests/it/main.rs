@@ -5,4 +5,5 @@
 mod crash;
 mod journey;
 mod layers;
+mod script_tools;
 mod support;
