@@ -60,7 +60,12 @@ impl Folders {
         stop: CancellationToken,
     ) -> Result<(Self, mpsc::Receiver<()>), Error> {
         let (raw, noise) = mpsc::channel(1);
-        let first = || folders.first().map(|folder| folder.path().to_owned()).unwrap_or_default();
+        let first = || {
+            folders
+                .first()
+                .map(|folder| folder.path().to_owned())
+                .unwrap_or_default()
+        };
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // A watcher's own error (an overflow, say) means that something was missed: look again.
             if event.map_or(true, |event| is_change(event.kind)) {
@@ -75,7 +80,10 @@ impl Folders {
                 Folder::Deep(_) => RecursiveMode::Recursive,
             };
             let path = folder.path();
-            watcher.watch(path, mode).map_err(|source| Error { path: path.to_owned(), source })?;
+            watcher.watch(path, mode).map_err(|source| Error {
+                path: path.to_owned(),
+                source,
+            })?;
         }
         let (wake, woken) = mpsc::channel(1);
         tracker.spawn(settle(noise, wake, quiet, stop));
@@ -133,7 +141,9 @@ mod tests {
     fn a_missing_folder_is_named() {
         let watched = [Folder::Flat(PathBuf::from("/nonexistent-wharf"))];
         let stop = CancellationToken::new();
-        let error = Folders::watch(&watched, Duration::ZERO, &TaskTracker::new(), stop).err().unwrap();
+        let error = Folders::watch(&watched, Duration::ZERO, &TaskTracker::new(), stop)
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("/nonexistent-wharf"));
     }
 }
