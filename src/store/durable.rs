@@ -26,10 +26,18 @@ const ASIDE: &str = "aside";
 /// How long to wait for threads of a database that this process has just closed to let go of its file.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes a folder, and those above it, for the owner alone.
+/// Makes a folder, and those above it, for the owner alone, and its name durable.
 pub(super) fn make_folder(dir: &Path) -> Result<(), Error> {
+    if dir.is_dir() {
+        return Ok(());
+    }
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|err| Error::folder("make the folder", dir, err))
+    made.map_err(|err| Error::folder("make the folder", dir, err))?;
+    match dir.parent() {
+        Some(above) if above.as_os_str().is_empty() => sync_path(Path::new(".")),
+        Some(above) => sync_path(above),
+        None => Ok(()),
+    }
 }
 
 /// Opens the database in `dir`.

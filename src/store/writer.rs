@@ -213,7 +213,9 @@ impl Writer {
             posts: false,
             removed: Vec::new(),
         };
-        let done = self.gather(&mut group, batch, answer).and_then(|()| self.write(&group));
+        let done = self
+            .gather(&mut group, batch, answer)
+            .and_then(|()| self.write(&mut group));
         if let Err(err) = done {
             for (answer, _) in group.made {
                 drop(answer.send(Err(err.clone())));
@@ -289,7 +291,7 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&self, group: &Group) -> Result<(), Error> {
+    fn write(&self, group: &mut Group) -> Result<(), Error> {
         if group.rows.is_empty() {
             return Ok(());
         }
@@ -297,7 +299,7 @@ impl Writer {
         let Some(disk) = disk.as_ref() else {
             return Err(Error::Closed);
         };
-        disk.apply(group.rows.clone())?;
+        disk.apply(std::mem::take(&mut group.rows))?;
         if group.events.iter().any(|(_, event)| event.event.is_message()) {
             tracing::trace!(target: "wharf::path", "message in commit");
         }
@@ -459,4 +461,56 @@ fn makes(batch: &Batch, removed: &[String]) -> Option<String> {
     made.map(|(id, _)| id.as_str())
         .find(|id| removed.iter().any(|gone| gone == id))
         .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewrite(dir: &Path, change: impl FnOnce(&mut Layer<'_>)) {
+        let disk = Disk::open(&dir.join(FOLDER), 1 << 24).unwrap();
+        let nothing = Rows::new();
+        let mut layer = Layer::over(&disk, &nothing, Head::default());
+        change(&mut layer);
+        disk.apply(layer.into_rows()).unwrap();
+        disk.sync().unwrap();
+        disk.close();
+    }
+
+    fn open_error(dir: &Path) -> Error {
+        let (_commands, queue) = mpsc::channel(1);
+        start(dir, 1 << 24, queue).unwrap_err()
+    }
+
+    #[test]
+    fn a_store_of_a_newer_wharf_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        rewrite(dir.path(), |layer| {
+            layer.put(Table::Schema.prefix(), &(SCHEMA + 1)).unwrap()
+        });
+        let refused = open_error(dir.path());
+        assert!(
+            matches!(refused, Error::NewerSchema { found: 2, known: 1, .. }),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn rows_that_no_head_accounts_for_are_reported_and_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        rewrite(dir.path(), |layer| {
+            layer.put(Table::Schema.prefix(), &SCHEMA).unwrap();
+            layer.put_bytes(Table::Journal.numbered(3), b"{}").unwrap();
+        });
+        assert!(matches!(open_error(dir.path()), Error::Corrupt { .. }));
+    }
+
+    #[test]
+    fn a_database_that_is_not_ours_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        rewrite(dir.path(), |layer| {
+            layer.put_bytes(Table::Kv.owned("a", b"b").unwrap(), b"").unwrap()
+        });
+        assert!(matches!(open_error(dir.path()), Error::Corrupt { .. }));
+    }
 }
