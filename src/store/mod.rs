@@ -30,6 +30,7 @@ mod kv;
 mod layout;
 mod lock;
 mod marks;
+mod opening;
 mod outbox;
 mod position;
 mod record;
@@ -103,7 +104,7 @@ impl Store {
     /// [`Error::Corrupt`] and [`Error::Folder`] as they say.
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Store, Error> {
         let (commands, queue) = mpsc::channel(QUEUE);
-        let shared = writer::start(dir, cache_bytes, queue)?;
+        let shared = opening::start(dir, cache_bytes, queue)?;
         Ok(Store {
             commands,
             shared,
