@@ -6,4 +6,5 @@ mod crash;
 mod journey;
 mod layers;
 mod script_tools;
+mod store;
 mod support;
