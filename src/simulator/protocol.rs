@@ -39,7 +39,7 @@ pub(super) enum ToServer {
     Got { n: u64 },
     /// A message of this account. Answered by `sent` or `refused`. The server has no memory of ids: one that comes twice is
     /// delivered twice (observed: the library has no guard either).
-    Send { message: Message },
+    Send { message: Box<Message> },
     /// The account has seen these messages; with no `ids`, the whole chat.
     Read {
         chat: String,
@@ -122,7 +122,7 @@ pub(super) struct Me {
 pub(super) enum Item {
     /// A message, of others or of another device of the account. `offline`: it waited while the device was away (the real
     /// server marks such stanzas `offline`).
-    Message { message: Message, offline: bool },
+    Message { message: Box<Message>, offline: bool },
     /// `sender` has messages `ids` of `chat` delivered (2) or read (3). In a group there is one for each member; `level` is
     /// then the message's own ack: the lowest of all.
     Receipt {

@@ -55,7 +55,7 @@ pub(super) struct Linked {
     pub(super) number: String,
     /// When it was linked, in ms.
     pub(super) at: i64,
-    /// What it has not confirmed yet. At most [`super::post::QUEUE`]; a device that falls further behind is unlinked, as
+    /// What it has not confirmed yet. At most [`super::queue::QUEUE`]; a device that falls further behind is unlinked, as
     /// WhatsApp does with one that stays away for weeks (its help pages), rather than served with a gap.
     pub(super) queue: VecDeque<Waiting>,
     /// The number of the last item.
