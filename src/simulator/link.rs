@@ -7,7 +7,7 @@ use super::Error;
 use super::phone::Phone;
 use super::protocol::{Chat, Device, ToPage, ToServer};
 use super::token;
-use super::world::{Line, Linked, Parcel, Stage, Waiting, World};
+use super::world::{Faults, Line, Linked, Parcel, Stage, Waiting, World};
 
 /// Codes that a page gets before it must ask again (public issues of whatsapp-web.js and wppconnect: a handful, then
 /// `UNPAIRED_IDLE`).
@@ -51,7 +51,7 @@ impl World {
             ToServer::Hello { device } => self.hello(line, device, now),
             ToServer::Refresh => self.refresh(line, now),
             ToServer::Got { n } => self.got(line, n, now),
-            ToServer::Send { message } => self.send(line, *message, now),
+            ToServer::Send { message, again } => self.send(line, *message, again, now),
             ToServer::Read { chat, ids } => {
                 if let Some((_, number)) = self.device_on(line) {
                     let ids = (!ids.is_empty()).then_some(ids);
@@ -87,6 +87,10 @@ impl World {
             .lines
             .get(&line)
             .is_some_and(|line| matches!(line.stage, Stage::New));
+        if let Some(mode) = self.faults.block {
+            self.end(line, ToPage::Block { mode });
+            return;
+        }
         match device {
             _ if !fresh => {}
             None => self.show(line, 1, now),
@@ -269,11 +273,19 @@ impl World {
         }
     }
 
-    /// Cuts every socket without a word, as a network does.
-    pub(super) fn drop_lines(&mut self) {
-        for line in self.lines.values_mut() {
-            line.closing = true;
+    /// Sets what goes wrong from now on, and does what happens at once: `drop_sockets` cuts every socket without a word, as a
+    /// network does, and `block` tells every page.
+    pub(super) fn set_faults(&mut self, faults: Faults) {
+        let lines: Vec<u64> = self.lines.keys().copied().collect();
+        for number in lines {
+            if let Some(mode) = faults.block {
+                self.end(number, ToPage::Block { mode });
+            }
+            if let Some(line) = self.lines.get_mut(&number) {
+                line.closing |= faults.drop_sockets;
+            }
         }
+        self.faults = faults;
         self.touch();
     }
 

@@ -81,34 +81,45 @@ impl World {
     }
 
     /// A page sends. The answer, and not an error of the socket, says that it was refused (library: `sendMsgResult`).
-    pub(super) fn send(&mut self, line: u64, message: Message, now: i64) {
+    pub(super) fn send(&mut self, line: u64, message: Message, again: bool, now: i64) {
         let Some((device, number)) = self.device_on(line) else {
             return;
         };
         let id = message.id.clone();
-        let refusal = self.faults.refuse_sends.clone().or_else(|| {
-            let known = self.address(&message.chat).filter(|_| !message.id.is_empty());
-            let Some(chat) = known else {
-                return Some("ERROR_UNKNOWN".to_owned());
-            };
-            // The server's clock counts (assumed; the real answer to a message carries `t`).
-            let letter = Letter {
-                id: message.id,
-                kind: message.kind,
-                body: message.body,
-                at: now,
-                quoted: message.quoted,
-                mentions: message.mentions,
-            };
-            self.post(&number, Some(&device), &chat, letter, now)
-                .err()
-                .map(|_| "ERROR_UNKNOWN".to_owned())
-        });
-        match refusal {
-            Some(error) => self.say(line, ToPage::Refused { id, error }),
-            None if self.faults.mute_answers => {}
-            None => self.say(line, ToPage::Sent { id, t: now / 1000 }),
+        let answer = match self.take_in(&number, &device, message, again, now) {
+            Ok(_) if self.faults.mute_answers => return,
+            Ok(t) => ToPage::Sent { id, t },
+            Err(error) => ToPage::Refused { id, error },
+        };
+        self.say(line, answer);
+    }
+
+    /// Answers the time that counts, in seconds, or the `SendMsgResult` of a refusal.
+    fn take_in(&mut self, number: &str, device: &str, message: Message, again: bool, now: i64) -> Result<i64, String> {
+        let unknown = || "ERROR_UNKNOWN".to_owned();
+        if let Some(error) = &self.faults.refuse_sends {
+            return Err(error.clone());
         }
+        let chat = self
+            .address(&message.chat)
+            .filter(|_| !message.id.is_empty())
+            .ok_or_else(unknown)?;
+        let known = self.phones.get(number).and_then(|phone| phone.find(&chat, &message.id));
+        if let Some(known) = known.filter(|known| again && known.from_me) {
+            return Ok(known.t);
+        }
+        // The server's clock counts (assumed; the real answer to a message carries `t`).
+        let letter = Letter {
+            id: message.id,
+            kind: message.kind,
+            body: message.body,
+            at: now,
+            quoted: message.quoted,
+            mentions: message.mentions,
+        };
+        self.post(number, Some(device), &chat, letter, now)
+            .map_err(|_| unknown())?;
+        Ok(now / 1000)
     }
 
     /// The id of the chat with whom `to` names; `None` if there is nobody.
@@ -161,7 +172,7 @@ impl World {
                 ack::SENT
             },
         };
-        let receipts: BTreeMap<String, u8> = recipients.iter().map(|other| (wid(other), ack::SENT)).collect();
+        let receipts: BTreeMap<String, i8> = recipients.iter().map(|other| (wid(other), ack::SENT)).collect();
         let entry = Entry {
             message: own.clone(),
             at: letter.at,
@@ -239,7 +250,7 @@ impl World {
     }
 
     /// Carries receipts to those who wrote the messages, one item for each author.
-    fn receipts(&mut self, number: &str, chat: &str, given: Vec<(String, String)>, level: u8, now: i64) {
+    fn receipts(&mut self, number: &str, chat: &str, given: Vec<(String, String)>, level: i8, now: i64) {
         let reader = wid(number);
         let mut by_author: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (author, id) in given {
@@ -253,7 +264,7 @@ impl World {
                 reader.clone()
             };
             // Messages whose own ack comes out different are told apart, so that `level` holds for every id of an item.
-            let mut by_level: BTreeMap<u8, Vec<String>> = BTreeMap::new();
+            let mut by_level: BTreeMap<i8, Vec<String>> = BTreeMap::new();
             for id in ids {
                 let noted = self
                     .phones

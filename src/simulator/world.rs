@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::Error;
 use super::phone::{Phone, wid};
-use super::protocol::{Chat, Device, Item, Participant, ToPage};
+use super::protocol::{Barrier, Chat, Device, Item, Participant, ToPage};
 use super::token;
 
 /// The state. One lock holds it; nothing awaits while it is held.
@@ -125,6 +125,8 @@ pub(super) struct Faults {
     pub(super) drop_sockets: bool,
     /// New sockets are turned away: with `drop_sockets`, an outage.
     pub(super) refuse_sockets: bool,
+    /// Pages are told this and are not served.
+    pub(super) block: Option<Barrier>,
     /// `/` is something else than WhatsApp Web.
     pub(super) unrecognised_page: Option<Stranger>,
     /// Every frame for a page waits this long, in ms, at most 60,000.

@@ -1,7 +1,7 @@
 //! Linking, tried on the model: codes, devices, queues.
 
 use super::super::post::Draft;
-use super::super::protocol::{Item, Me};
+use super::super::protocol::{Barrier, Item, Me};
 use super::super::queue::Outgoing;
 use super::*;
 
@@ -257,4 +257,28 @@ fn a_phone_links_four_devices_and_no_more() {
         world.scan("100", &reference, 0),
         Err(Error::TooManyDevices { .. })
     ));
+}
+
+#[test]
+fn a_blocked_page_is_told_at_once_and_whenever_it_comes() {
+    let mut world = world();
+    let (line, device) = link(&mut world, "100");
+    let faults: Faults = serde_json::from_value(serde_json::json!({"block": "TOS_BLOCK"})).unwrap();
+    world.set_faults(faults);
+    let later = hello(&mut world, Some(device.clone()), 1);
+    for line in [line, later] {
+        let said = world.take(line);
+        assert_eq!(
+            (&said.frames[..], said.close),
+            (
+                &[ToPage::Block {
+                    mode: Barrier::TosBlock
+                }][..],
+                true
+            )
+        );
+    }
+    world.set_faults(Faults::default());
+    let line = hello(&mut world, Some(device), 2);
+    assert!(matches!(world.take(line).frames[..], [ToPage::Welcome { .. }, ..]));
 }

@@ -171,7 +171,7 @@ class Card {
       this.drawn.delete('wall');
       this.once('strip', [phone.devices, phone.online], () => this.drawStrip(phone));
       this.once('chats', phone.chats, () => this.drawChats(phone));
-      this.once('people', [state.phones.map((other) => [other.number, other.name]), phone.chats.length], () => this.drawPeople(phone));
+      this.drawPeople(phone);
     }
   }
 
@@ -193,7 +193,7 @@ class Card {
   drawStrip(phone) {
     const here = phone.devices.filter((device) => device.connected).length;
     const words = phone.devices.length === 0 ? 'No linked device'
-      : `${phone.devices.length} linked device${phone.devices.length > 1 ? 's' : ''}, ${here === phone.devices.length ? 'connected' : `${here} connected`}`;
+      : `${phone.devices.length} device${phone.devices.length > 1 ? 's' : ''}, ${here === phone.devices.length ? 'connected' : `${here} connected`}`;
     const look = phone.devices.length === 0 ? 'dot' : here === phone.devices.length ? 'dot on' : 'dot half';
     const unlink = phone.devices.length === 0 ? null
       : make('button', { type: 'button', className: 'quiet', on: { click: () => act(() => ask('DELETE', `/phones/${this.number}/devices`)) } }, 'Unlink');
@@ -220,6 +220,10 @@ class Card {
     const known = new Set(phone.chats.map((chat) => chat.id));
     const others = state.phones.filter((other) => other.number !== phone.number && !known.has(other.wid));
     this.people.hidden = others.length === 0;
+    this.once('people', others.map((other) => [other.wid, other.name]), () => this.drawOthers(others));
+  }
+
+  drawOthers(others) {
     const buttons = others.map((other) => make('button', { type: 'button', className: 'quiet', on: { click: () => this.show(other.wid) } }, other.name));
     this.people.replaceChildren(make('small', {}, 'Write to'), make('div', {}, ...buttons));
   }

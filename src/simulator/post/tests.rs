@@ -54,9 +54,14 @@ impl Town {
     }
 
     fn send(&mut self, line: u64, id: &str, chat: &str, text: &str) {
-        let message = serde_json::json!({"id": id, "chat": chat, "body": text});
-        let message = serde_json::from_value(message).unwrap();
-        self.world.receive(line, ToServer::Send { message }, 7_500);
+        self.order(
+            line,
+            serde_json::json!({"op": "send", "message": {"id": id, "chat": chat, "body": text}}),
+        );
+    }
+
+    fn order(&mut self, line: u64, frame: serde_json::Value) {
+        self.world.receive(line, serde_json::from_value(frame).unwrap(), 7_500);
     }
 
     fn items(&mut self, line: u64) -> Vec<Item> {
@@ -72,7 +77,7 @@ impl Town {
             .collect()
     }
 
-    fn acks(&self, number: &str, chat: &str) -> Vec<u8> {
+    fn acks(&self, number: &str, chat: &str) -> Vec<i8> {
         self.world.phones[number].chats[chat]
             .entries
             .iter()
@@ -127,6 +132,24 @@ fn an_id_that_is_sent_twice_is_delivered_twice() {
         .filter(|frame| matches!(frame, ToPage::Sent { .. }))
         .count();
     assert_eq!(sent, 2);
+}
+
+#[test]
+fn what_a_page_sends_again_by_itself_is_delivered_once() {
+    let mut town = Town::new(1);
+    let line = town.lines[0];
+    let frame = serde_json::json!({"op": "send", "again": true, "message": {"id": "3EB0A", "chat": "200@c.us", "body": "hello"}});
+    town.order(line, frame.clone());
+    town.order(line, frame);
+    assert_eq!(town.bodies("200", "100@c.us"), ["hello"]);
+    let sent = town
+        .world
+        .take(line)
+        .frames
+        .into_iter()
+        .filter(|frame| matches!(frame, ToPage::Sent { .. }))
+        .count();
+    assert_eq!(sent, 2, "each is answered");
 }
 
 #[test]
@@ -226,7 +249,7 @@ fn a_group_has_authors_and_a_receipt_of_each_member() {
     town.send(line, "3EB0A", &group, "yes");
     town.world.read("200", &group, None, 0);
     town.world.read("300", &group, None, 0);
-    let receipts: Vec<(String, u8, u8)> = town
+    let receipts: Vec<(String, i8, i8)> = town
         .items(line)
         .into_iter()
         .filter_map(|item| match item {
