@@ -1,3 +1,5 @@
 //! The program: starts the command line and turns its answer into an exit code.
 
-fn main() {}
+fn main() -> anyhow::Result<()> {
+    wharf::cli::run()
+}
