@@ -40,7 +40,7 @@ enum Command {
     Demo(demo::Options),
     /// Run the simulated WhatsApp alone.
     Simulate {
-        /// Where it listens; loopback only.
+        /// Where it listens; its control API has no key, so keep it on loopback.
         #[arg(long, default_value = "127.0.0.1:7381")]
         listen: SocketAddr,
     },
@@ -129,11 +129,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("wharf: {error:#}");
     let configuration = error.downcast_ref::<config::Error>().is_some()
         || matches!(error.downcast_ref::<app::Error>(), Some(app::Error::Config(_)));
-    if configuration {
-        ExitCode::from(EXIT_CONFIG)
-    } else {
-        ExitCode::FAILURE
-    }
+    if configuration { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -150,38 +146,24 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(options) => demo::run(options).await,
         Command::Simulate { listen } => {
             let stop = CancellationToken::new();
-            let options = simulator::Options {
-                listen,
-                ..simulator::Options::default()
-            };
-            let running = simulator::serve(options, stop.clone()).await?;
-            eprintln!(
-                "wharf: phones at http://{0}/phones, the simulated WhatsApp Web at http://{0}/",
-                running.addr
-            );
+            let running = simulator::serve(simulator::Options::new(listen), stop.clone()).await?;
+            eprintln!("wharf: phones at http://{0}/phones, the simulated WhatsApp Web at http://{0}/", running.addr);
             until_asked_to_stop().await?;
             stop.cancel();
+            running.closed().await;
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { paths, place } => {
             let config = place.sources().load()?;
             let report = script::check::check(&paths, &config);
             println!("{report}");
-            Ok(if report.findings() == 0 {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            })
+            Ok(if report.findings() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Test { paths, place } => {
             let config = place.sources().load()?;
             let report = script::harness::test(&paths, &config);
             println!("{report}");
-            Ok(if report.failed() == 0 {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            })
+            Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Key { command } => key(command).await,
     }
@@ -196,10 +178,7 @@ async fn until_asked_to_stop() -> anyhow::Result<()> {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "it outlives every tracker: it ends the process"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "it outlives every tracker: it ends the process")]
     tokio::spawn(async move {
         tokio::select! {
             _ = term.recv() => {}
@@ -278,6 +257,6 @@ impl Keys {
 }
 
 async fn open(dir: &Path, cache: u64) -> anyhow::Result<Store> {
-    let dir = dir.join("store");
+    let dir = dir.to_owned();
     Ok(tokio::task::spawn_blocking(move || Store::open(&dir, cache)).await??)
 }
