@@ -6,8 +6,8 @@
 //! handed to the connector, so that the address checked is the address dialled.
 
 mod address;
+mod error;
 
-use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,9 @@ use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+pub use error::Error;
+use error::{Refused, causes, sorted};
 
 use crate::config::resolved::Egress;
 
@@ -64,49 +67,6 @@ pub struct Response {
     pub body: Bytes,
     /// Whether there was more than the limit.
     pub cut: bool,
-}
-
-/// Why there is no answer. What it prints may be shown to anybody: addresses and causes are in [`Error::detail`] only.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The client could not be built.
-    #[error("the outbound client could not be built: {0}")]
-    Build(String),
-    /// Not a URL, or neither http nor https.
-    #[error("not an http or https URL")]
-    Url(String),
-    /// A header that HTTP does not allow.
-    #[error("the header `{0}` is not valid")]
-    Header(String),
-    /// The place may not be reached; see `[egress]`.
-    #[error("blocked")]
-    Blocked(String),
-    /// It took longer than the request allows.
-    #[error("no answer in time")]
-    Timeout,
-    /// The other side refused the connection or cut it before it answered.
-    #[error("the connection was refused or cut")]
-    Cut(String),
-    /// Anything else between us and the answer: a name that is not known, TLS, a protocol error.
-    #[error("no connection")]
-    Failed(String),
-}
-
-impl Error {
-    /// What happened in full, for the log and the owner only.
-    #[must_use]
-    pub fn detail(&self) -> String {
-        match self {
-            Self::Url(why) | Self::Blocked(why) | Self::Cut(why) | Self::Failed(why) => format!("{self}: {why}"),
-            Self::Build(_) | Self::Header(_) | Self::Timeout => self.to_string(),
-        }
-    }
-
-    /// Whether the same request can never succeed while URL and configuration stay as they are.
-    #[must_use]
-    pub fn is_final(&self) -> bool {
-        matches!(self, Self::Url(_) | Self::Blocked(_) | Self::Header(_))
-    }
 }
 
 impl Client {
@@ -224,11 +184,6 @@ struct Guard {
     allow: Arc<[IpNet]>,
 }
 
-/// The mark by which a refusal is found again under reqwest's own error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Refused(String);
-
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let allow = Arc::clone(&self.allow);
@@ -282,56 +237,6 @@ pub fn check_url(text: &str) -> Result<(), Error> {
     match checked(text, &everywhere) {
         Ok(_) | Err(Error::Blocked(_)) => Ok(()),
         Err(error) => Err(error),
-    }
-}
-
-/// Sorts reqwest's error into ours by the causes under it.
-fn sorted(error: &reqwest::Error) -> Error {
-    if error.is_timeout() {
-        return Error::Timeout;
-    }
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(refused) = inner.downcast_ref::<Refused>() {
-            return Error::Blocked(refused.to_string());
-        }
-        let reset = inner.downcast_ref::<std::io::Error>().is_some_and(|io| {
-            use std::io::ErrorKind as Kind;
-            matches!(
-                io.kind(),
-                Kind::ConnectionReset
-                    | Kind::ConnectionRefused
-                    | Kind::ConnectionAborted
-                    | Kind::BrokenPipe
-                    | Kind::UnexpectedEof
-            )
-        });
-        let unfinished = inner
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_incomplete_message);
-        if reset || unfinished {
-            return Error::Cut(causes(error));
-        }
-        cause = inner.source();
-    }
-    Error::Failed(causes(error))
-}
-
-/// An error with all that lies under it, without the URL, which may hold a secret.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    if text.is_empty() {
-        "no cause given".to_owned()
-    } else {
-        text
     }
 }
 

@@ -64,7 +64,7 @@ impl Refusal {
     }
 
     /// What the caller is not told is logged here, once.
-    fn internal(error: &dyn std::error::Error) -> Self {
+    pub(super) fn defect(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "wharf could not do it; its log says why")
     }
@@ -90,7 +90,7 @@ impl IntoResponse for Refusal {
 
 impl From<store::Error> for Refusal {
     fn from(error: store::Error) -> Self {
-        Self::internal(&error)
+        Self::defect(&error)
     }
 }
 
@@ -108,8 +108,9 @@ impl From<session::Error> for Refusal {
             Error::NoAccount { .. } => Self::new(StatusCode::NOT_FOUND, "NO_ACCOUNT", message),
             Error::NoQr { .. } => Self::conflict("NO_QR", message),
             Error::Declared { .. } => Self::conflict("DECLARED_IN_CONFIG", message),
-            Error::NotReady { .. } => Self::conflict("NO_PAGE", message),
-            other => Self::internal(&other),
+            Error::NotRunning { .. } => Self::conflict("ACCOUNT_NOT_RUNNING", message),
+            Error::Closing { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "CLOSING", message),
+            other => Self::defect(&other),
         }
     }
 }
