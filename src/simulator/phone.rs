@@ -46,9 +46,9 @@ pub(super) struct Entry {
     /// When it was written, in ms.
     pub(super) at: i64,
     /// Of an own message: how far it came with each recipient, by `NUMBER@c.us`.
-    pub(super) receipts: BTreeMap<String, u8>,
+    pub(super) receipts: BTreeMap<String, i8>,
     /// Of another's message: the receipt that this account has given for it (0, 2 or 3).
-    pub(super) given: u8,
+    pub(super) given: i8,
 }
 
 impl Phone {
@@ -94,7 +94,7 @@ impl Phone {
 
     /// Notes how far own messages came with `who`; an ack never falls. Answers the lowest ack of all recipients now, for
     /// those that have changed (a group's message is read when all have read it; library: `handleGroupSimpleReceipt`).
-    pub(super) fn note(&mut self, chat: &str, id: &str, who: &str, level: u8) -> Option<u8> {
+    pub(super) fn note(&mut self, chat: &str, id: &str, who: &str, level: i8) -> Option<i8> {
         let entries = &mut self.chats.get_mut(chat)?.entries;
         let mut now = None;
         for entry in entries
@@ -117,7 +117,7 @@ impl Phone {
 
     /// Gives receipts for others' messages of a chat: those with an id in `ids`, or all. Answers `(author, id)` of those for
     /// which it had not been given, oldest first.
-    pub(super) fn give(&mut self, chat: &str, ids: Option<&[String]>, level: u8) -> Vec<(String, String)> {
+    pub(super) fn give(&mut self, chat: &str, ids: Option<&[String]>, level: i8) -> Vec<(String, String)> {
         let Some(log) = self.chats.get_mut(chat) else {
             return Vec::new();
         };

@@ -85,7 +85,7 @@ pub(super) struct MessageView {
     text: String,
     timestamp: i64,
     /// Of an own message, how far it came; of another's, the receipt given for it.
-    ack: u8,
+    ack: i8,
     quoted: Option<Quoted>,
     mentions: Vec<String>,
 }

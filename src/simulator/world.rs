@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::Error;
 use super::phone::{Phone, wid};
-use super::protocol::{Chat, Device, Item, Participant, ToPage};
+use super::protocol::{Barrier, Chat, Device, Item, Participant, ToPage};
 use super::token;
 
 /// The state. One lock holds it; nothing awaits while it is held.
@@ -55,7 +55,7 @@ pub(super) struct Linked {
     pub(super) number: String,
     /// When it was linked, in ms.
     pub(super) at: i64,
-    /// What it has not confirmed yet. At most [`super::post::QUEUE`]; a device that falls further behind is unlinked, as
+    /// What it has not confirmed yet. At most [`super::queue::QUEUE`]; a device that falls further behind is unlinked, as
     /// WhatsApp does with one that stays away for weeks (its help pages), rather than served with a gap.
     pub(super) queue: VecDeque<Waiting>,
     /// The number of the last item.
@@ -125,6 +125,8 @@ pub(super) struct Faults {
     pub(super) drop_sockets: bool,
     /// New sockets are turned away: with `drop_sockets`, an outage.
     pub(super) refuse_sockets: bool,
+    /// Pages are told this and are not served.
+    pub(super) block: Option<Barrier>,
     /// `/` is something else than WhatsApp Web.
     pub(super) unrecognised_page: Option<Stranger>,
     /// Every frame for a page waits this long, in ms, at most 60,000.
