@@ -72,9 +72,10 @@ pub(super) async fn gate(
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refusal) if matches!(need, Need::Page(_)) && refusal.status == StatusCode::UNAUTHORIZED => {
-            pages::sign_in::asked(&context, request.uri()).into_response()
+        Err(refusal) if matches!(need, Need::Page(_)) && refusal.status == StatusCode::UNAUTHORIZED && request.method().is_safe() => {
+            pages::sign_in::asked(request.uri())
         }
+        Err(refusal) if matches!(need, Need::Page(_)) && request.method().is_safe() => pages::problem(&refusal),
         Err(refusal) => refusal.into_response(),
     }
 }

@@ -16,7 +16,7 @@ use super::super::refusal::Refusal;
 const TIME: Duration = Duration::from_secs(30);
 
 /// A body read as `T`. Unknown fields are refused by the types themselves.
-pub(super) struct Body<T>(pub(super) T);
+pub(in super::super) struct Body<T>(pub(in super::super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Refusal;

@@ -41,7 +41,6 @@ impl fmt::Display for Text<'_> {
 enum Place {
     Accounts,
     Scripts,
-    Nowhere,
 }
 
 /// A whole page of somebody who is signed in.
