@@ -56,12 +56,23 @@ impl Fault {
         Self::at(FaultKind::Killed, kill.to_string(), own_frames(place), source)
     }
 
+    /// A run that failed outside of Lua.
+    pub(crate) fn told(kind: FaultKind, message: String, source: &Source) -> Self {
+        Self::at(kind, message, String::new(), source)
+    }
+
     fn at(kind: FaultKind, message: String, stack: String, source: &Source) -> Self {
         let (line, message) = match strip_place(&message, &source.file) {
             Some((line, rest)) => (Some(line), rest.to_owned()),
             None => (first_line(&stack, &source.file), message),
         };
-        Self { kind, file: source.file.clone(), line, message, stack }
+        Self {
+            kind,
+            file: source.file.clone(),
+            line,
+            message,
+            stack,
+        }
     }
 
     /// The place and the cause, in one line.
@@ -120,7 +131,10 @@ fn is_memory(error: &mlua::Error) -> bool {
         mlua::Error::MemoryError(_) => true,
         mlua::Error::CallbackError { cause, .. } | mlua::Error::WithContext { cause, .. } => is_memory(cause),
         // A script that catches it and raises it again has it as text.
-        mlua::Error::RuntimeError(text) => text.lines().next().is_some_and(|line| line.ends_with("not enough memory")),
+        mlua::Error::RuntimeError(text) => text
+            .lines()
+            .next()
+            .is_some_and(|line| line.ends_with("not enough memory")),
         _ => false,
     }
 }
@@ -129,7 +143,9 @@ fn is_memory(error: &mlua::Error) -> bool {
 fn own_frames(traceback: &str) -> String {
     let frames = traceback.lines().map(str::trim);
     let own = frames.filter(|frame| !frame.is_empty() && !frame.starts_with(OURS) && !frame.starts_with("[C]"));
-    own.filter(|frame| !frame.starts_with("stack traceback")).collect::<Vec<_>>().join("\n")
+    own.filter(|frame| !frame.starts_with("stack traceback"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// `file:12: text` without its place.
@@ -169,5 +185,7 @@ pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// `; did you mean 'x'?`, or nothing.
 pub(crate) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    closest(word, known).map(|found| format!("; did you mean '{found}'?")).unwrap_or_default()
+    closest(word, known)
+        .map(|found| format!("; did you mean '{found}'?"))
+        .unwrap_or_default()
 }

@@ -48,7 +48,11 @@ impl Filter {
         let entries = match table {
             Value::Object(entries) => entries,
             Value::Array(list) if list.is_empty() => return Ok(filter),
-            other => return Err(format!("a filter is a table such as {{ is_group = false }}, not {other}")),
+            other => {
+                return Err(format!(
+                    "a filter is a table such as {{ is_group = false }}, not {other}"
+                ));
+            }
         };
         for (key, value) in entries {
             match key.as_str() {
@@ -58,11 +62,18 @@ impl Filter {
                 "type" => filter.kind = Some(texts(key, value)?),
                 "match" => filter.starts = Some(texts(key, value)?.iter().map(|text| text.to_lowercase()).collect()),
                 "is_group" => {
-                    let value = value.as_bool().ok_or_else(|| format!("filter 'is_group' is true or false, not {value}"))?;
+                    let value = value
+                        .as_bool()
+                        .ok_or_else(|| format!("filter 'is_group' is true or false, not {value}"))?;
                     filter.is_group = Some(value);
                 }
                 "max_age" => filter.max_age = Some(age(value)?),
-                other => return Err(format!("no filter '{other}'{}", suggestion(other, KEYS.iter().copied()))),
+                other => {
+                    return Err(format!(
+                        "no filter '{other}'{}",
+                        suggestion(other, KEYS.iter().copied())
+                    ));
+                }
             }
         }
         Ok(filter)
@@ -73,11 +84,20 @@ impl Filter {
         let chat = event.chat();
         among(&self.account, event.account.as_ref().map(|id| id.as_str()))
             && among(&self.chat, chat)
-            && self.from.as_ref().is_none_or(|wanted| writers(event).any(|writer| wanted.iter().any(|w| w == writer)))
-            && self.is_group.is_none_or(|wanted| chat.is_some_and(|chat| is_group(chat) == wanted))
+            && self
+                .from
+                .as_ref()
+                .is_none_or(|wanted| writers(event).any(|writer| wanted.iter().any(|w| w == writer)))
+            && self
+                .is_group
+                .is_none_or(|wanted| chat.is_some_and(|chat| is_group(chat) == wanted))
             && among(&self.kind, event.text("type"))
             && self.starts.as_ref().is_none_or(|wanted| {
-                let text = event.text("body").or_else(|| event.text("caption")).unwrap_or_default().to_lowercase();
+                let text = event
+                    .text("body")
+                    .or_else(|| event.text("caption"))
+                    .unwrap_or_default()
+                    .to_lowercase();
                 wanted.iter().any(|start| text.starts_with(start))
             })
     }
@@ -87,10 +107,16 @@ impl Filter {
         if !event.event.is_message() {
             return true;
         }
-        let written = event.data.get("timestamp").and_then(Value::as_i64).unwrap_or(event.timestamp);
+        let written = event
+            .data
+            .get("timestamp")
+            .and_then(Value::as_i64)
+            .unwrap_or(event.timestamp);
         match self.max_age.unwrap_or(Age::Within(DEFAULT_MAX_AGE)) {
             Age::Any => true,
-            Age::Within(limit) => i128::from(now) - i128::from(written) <= i128::try_from(limit.as_millis()).unwrap_or(i128::MAX),
+            Age::Within(limit) => {
+                i128::from(now) - i128::from(written) <= i128::try_from(limit.as_millis()).unwrap_or(i128::MAX)
+            }
         }
     }
 }
@@ -103,19 +129,29 @@ pub(crate) fn is_group(chat: &str) -> bool {
 /// The ids and numbers by which the writer of an event can be named.
 fn writers(event: &Event) -> impl Iterator<Item = &str> {
     let sender = event.data.get("sender").and_then(Value::as_object);
-    let parts = ["id", "lid", "phone"].into_iter().filter_map(move |part| sender?.get(part)?.as_str());
-    ["from", "author"].into_iter().filter_map(|field| event.text(field)).chain(parts)
+    let parts = ["id", "lid", "phone"]
+        .into_iter()
+        .filter_map(move |part| sender?.get(part)?.as_str());
+    ["from", "author"]
+        .into_iter()
+        .filter_map(|field| event.text(field))
+        .chain(parts)
 }
 
 fn among(wanted: &Option<Vec<String>>, value: Option<&str>) -> bool {
-    wanted.as_ref().is_none_or(|wanted| value.is_some_and(|value| wanted.iter().any(|w| w == value)))
+    wanted
+        .as_ref()
+        .is_none_or(|wanted| value.is_some_and(|value| wanted.iter().any(|w| w == value)))
 }
 
 fn texts(key: &str, value: &Value) -> Result<Vec<String>, String> {
     let bad = || format!("filter '{key}' is a text or a list of texts, not {value}");
     match value {
         Value::String(text) => Ok(vec![text.clone()]),
-        Value::Array(list) => list.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(bad)).collect(),
+        Value::Array(list) => list
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned).ok_or_else(bad))
+            .collect(),
         _ => Err(bad()),
     }
 }
@@ -125,7 +161,9 @@ fn age(value: &Value) -> Result<Age, String> {
         Value::String(text) if text == "any" => Ok(Age::Any),
         Value::String(text) => parse_duration(text).map(Age::Within),
         Value::Number(seconds) => seconds_of(seconds.as_f64().unwrap_or(-1.0)).map(Age::Within),
-        other => Err(format!("filter 'max_age' is \"any\", a time such as \"2h\" or seconds, not {other}")),
+        other => Err(format!(
+            "filter 'max_age' is \"any\", a time such as \"2h\" or seconds, not {other}"
+        )),
     }
 }
 
@@ -180,6 +218,10 @@ impl fmt::Display for Filter {
             Some(Age::Within(limit)) => parts.push(format!("max_age={limit:?}")),
             None => {}
         }
-        if parts.is_empty() { Ok(()) } else { write!(f, " {{{}}}", parts.join(", ")) }
+        if parts.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " {{{}}}", parts.join(", "))
+        }
     }
 }

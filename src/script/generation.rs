@@ -70,34 +70,24 @@ impl LoadError {
     }
 }
 
-/// What a top level registered.
-#[derive(Clone)]
-pub(crate) struct Handler {
-    /// Which event.
-    pub(crate) event: Kind,
-    /// Which of them.
-    pub(crate) filter: Filter,
-    function: Function,
-}
-
-impl Handler {
-    /// A handler for events that pass `filter`.
-    pub(crate) fn new(event: Kind, filter: Filter, function: Function) -> Self {
-        Self { event, filter, function }
-    }
-
-    fn wants(&self, event: &Event) -> bool {
-        event.event.answers_to(&self.event) && self.filter.matches(event)
-    }
-}
-
-/// Handlers and gates, as they are registered.
+/// What a top level registers, as it goes.
 #[derive(Default)]
 pub(crate) struct Registered {
-    /// `wharf.on`, in order.
-    pub(crate) handlers: Vec<Handler>,
-    /// `wharf.gate`, in order.
-    pub(crate) gates: Vec<Handler>,
+    outline: Outline,
+    handlers: Vec<Function>,
+    gates: Vec<Function>,
+}
+
+impl Registered {
+    /// `wharf.on`, or `wharf.gate`.
+    pub(crate) fn add(&mut self, event: Kind, filter: Filter, function: Function, gate: bool) {
+        let (entries, functions) = match gate {
+            true => (&mut self.outline.gates, &mut self.gates),
+            false => (&mut self.outline.handlers, &mut self.handlers),
+        };
+        entries.push((event, filter));
+        functions.push(function);
+    }
 }
 
 /// Which handlers and gates a generation has, without Lua: can be sent anywhere.
@@ -110,10 +100,30 @@ pub(crate) struct Outline {
 }
 
 impl Outline {
+    /// Whether any handler wants an event. `any_age`: a run that was begun before is not asked for its age again.
+    pub(crate) fn wants(&self, event: &Event, now: i64, any_age: bool) -> bool {
+        self.handlers.iter().any(|entry| passes(entry, event, now, any_age))
+    }
+
+    /// The gates that want an event, by their place.
+    pub(crate) fn gates_for(&self, event: &Event, now: i64) -> Vec<usize> {
+        let gates = self.gates.iter().enumerate();
+        gates
+            .filter(|(_, entry)| passes(entry, event, now, false))
+            .map(|(at, _)| at)
+            .collect()
+    }
+
     /// `on message {is_group=false}`, one for each.
     pub(crate) fn describe(&self) -> Vec<String> {
         let gates = self.gates.iter().map(|(event, filter)| format!("gate {event}{filter}"));
-        gates.chain(self.handlers.iter().map(|(event, filter)| format!("on {event}{filter}"))).collect()
+        gates
+            .chain(
+                self.handlers
+                    .iter()
+                    .map(|(event, filter)| format!("on {event}{filter}")),
+            )
+            .collect()
     }
 }
 
@@ -122,7 +132,9 @@ pub(crate) struct Generation {
     source: Source,
     script: Rc<str>,
     desk: Rc<Desk>,
-    registered: Registered,
+    outline: Outline,
+    handlers: Vec<Function>,
+    gates: Vec<Function>,
     limits: Rc<Limits>,
     // Last: what is above refers into it.
     lua: Lua,
@@ -133,9 +145,16 @@ pub(crate) struct Generation {
 /// # Errors
 /// With file and line: too large, a syntax error, an error or an endless loop at the top level, no handler.
 pub(crate) fn load(source: &Source, setup: Setup) -> Result<Generation, LoadError> {
-    let refuse = |line, message| LoadError { file: source.file.clone(), line, message };
+    let refuse = |line, message| LoadError {
+        file: source.file.clone(),
+        line,
+        message,
+    };
     if source.text.len() > MAX_SOURCE {
-        return Err(refuse(None, format!("it has {} bytes; at most {MAX_SOURCE} are allowed", source.text.len())));
+        return Err(refuse(
+            None,
+            format!("it has {} bytes; at most {MAX_SOURCE} are allowed", source.text.len()),
+        ));
     }
     let script: Rc<str> = source.name.as_str().into();
     let limits = Rc::new(setup.limits);
@@ -155,17 +174,33 @@ pub(crate) fn load(source: &Source, setup: Setup) -> Result<Generation, LoadErro
     if let Some(fault) = fault {
         return Err(refuse(fault.line, fault.message));
     }
-    if registered.handlers.is_empty() && registered.gates.is_empty() {
-        return Err(refuse(None, "it registers no handler: nothing calls wharf.on or wharf.gate".to_owned()));
+    let Registered {
+        outline,
+        handlers,
+        gates,
+    } = registered;
+    if handlers.is_empty() && gates.is_empty() {
+        return Err(refuse(
+            None,
+            "it registers no handler: nothing calls wharf.on or wharf.gate".to_owned(),
+        ));
     }
-    Ok(Generation { source: source.clone(), script, desk, registered, limits, lua })
+    Ok(Generation {
+        source: source.clone(),
+        script,
+        desk,
+        outline,
+        handlers,
+        gates,
+        limits,
+        lua,
+    })
 }
 
 impl Generation {
     /// Which handlers and gates it has.
-    pub(crate) fn outline(&self) -> Outline {
-        let pairs = |handlers: &[Handler]| handlers.iter().map(|h| (h.event.clone(), h.filter.clone())).collect();
-        Outline { handlers: pairs(&self.registered.handlers), gates: pairs(&self.registered.gates) }
+    pub(crate) fn outline(&self) -> &Outline {
+        &self.outline
     }
 
     /// Its source.
@@ -175,12 +210,12 @@ impl Generation {
 
     /// Handlers that match an event, in order. `any_age`: a run that was begun before is not asked for its age again.
     pub(crate) fn matching(&self, event: &Event, any_age: bool) -> Vec<usize> {
-        matching(&self.registered.handlers, event, self.desk.world().now(), any_age)
-    }
-
-    /// Gates that match an event, in order.
-    pub(crate) fn matching_gates(&self, event: &Event, any_age: bool) -> Vec<usize> {
-        matching(&self.registered.gates, event, self.desk.world().now(), any_age)
+        let now = self.desk.world().now();
+        let handlers = self.outline.handlers.iter().enumerate();
+        handlers
+            .filter(|(_, entry)| passes(entry, event, now, any_age))
+            .map(|(at, _)| at)
+            .collect()
     }
 
     /// Runs all matching handlers of an event, one after the other.
@@ -192,9 +227,10 @@ impl Generation {
         let run = self.begin(event, Part::Handlers, place);
         let object = event_object(&self.lua, &self.desk, event).map_err(|error| self.fault(&error))?;
         for at in handlers {
-            let Some(handler) = self.registered.handlers.get(at) else { continue };
+            let Some(handler) = self.handlers.get(at) else { continue };
             run.tally().refill();
-            self.drive(&run, self.limits.wall, handler.function.call_async::<()>(object.clone())).await?;
+            self.drive(&run, self.limits.wall, handler.call_async::<()>(object.clone()))
+                .await?;
         }
         Ok(run.finish())
     }
@@ -205,9 +241,11 @@ impl Generation {
     /// Its fault; the event passes then.
     pub(crate) async fn gate(&self, event: &Arc<Event>, gate: usize) -> Result<(bool, Effects), Fault> {
         let run = self.begin(event, Part::Gate(gate), Place::free());
-        let Some(handler) = self.registered.gates.get(gate) else { return Ok((false, run.finish())) };
+        let Some(handler) = self.gates.get(gate) else {
+            return Ok((false, run.finish()));
+        };
         let object = event_object(&self.lua, &self.desk, event).map_err(|error| self.fault(&error))?;
-        let call = handler.function.call_async::<mlua::Value>(object);
+        let call = handler.call_async::<mlua::Value>(object);
         let answer = self.drive(&run, self.limits.gate_wall, call).await?;
         Ok((self.desk.is_stop(&answer), run.finish()))
     }
@@ -218,7 +256,14 @@ impl Generation {
     }
 
     fn begin(&self, event: &Arc<Event>, part: Part, place: Place) -> Rc<Run> {
-        Run::new(&self.script, Arc::clone(event), part, &self.limits, self.desk.world(), place)
+        Run::new(
+            &self.script,
+            Arc::clone(event),
+            part,
+            &self.limits,
+            self.desk.world(),
+            place,
+        )
     }
 
     async fn drive<T>(
@@ -245,9 +290,8 @@ impl Generation {
     }
 }
 
-fn matching(handlers: &[Handler], event: &Event, now: i64, any_age: bool) -> Vec<usize> {
-    let wants = |handler: &Handler| handler.wants(event) && (any_age || handler.filter.young_enough(event, now));
-    handlers.iter().enumerate().filter(|(_, handler)| wants(handler)).map(|(at, _)| at).collect()
+fn passes((kind, filter): &(Kind, Filter), event: &Event, now: i64, any_age: bool) -> bool {
+    event.event.answers_to(kind) && filter.matches(event) && (any_age || filter.young_enough(event, now))
 }
 
 #[cfg(test)]

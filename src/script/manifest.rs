@@ -191,12 +191,21 @@ impl Manifest {
             line: error.span().map(|span| line_of(text, span.start)),
             message: error.message().to_owned(),
         })?;
-        let at = |key: &str, message: String| ManifestError { line: line_with(text, key), message };
+        let at = |key: &str, message: String| ManifestError {
+            line: line_with(text, key),
+            message,
+        };
         if written.name != folder {
-            return Err(at("name", format!("the name is '{}', but the folder is '{folder}'", written.name)));
+            return Err(at(
+                "name",
+                format!("the name is '{}', but the folder is '{folder}'", written.name),
+            ));
         }
         if written.api != API {
-            return Err(at("api", format!("it was written for API {}; this wharf has {API}", written.api)));
+            return Err(at(
+                "api",
+                format!("it was written for API {}; this wharf has {API}", written.api),
+            ));
         }
         for event in &written.permissions.events {
             if !event.ends_with('*') && crate::event::Kind::parse(event).is_none() {
@@ -207,19 +216,40 @@ impl Manifest {
         for action in &written.permissions.actions {
             if action != "*" && !ACTIONS.contains(&action.as_str()) {
                 let known = ACTIONS.iter().copied();
-                return Err(at("actions", format!("no action '{action}'{}", suggestion(action, known))));
+                return Err(at(
+                    "actions",
+                    format!("no action '{action}'{}", suggestion(action, known)),
+                ));
             }
         }
         let limits = &written.limits;
         let limits = LowerLimits {
-            memory: limits.memory.as_deref().map(parse_size).transpose().map_err(|text| at("memory", text))?,
-            cpu: limits.cpu.as_deref().map(parse_duration).transpose().map_err(|text| at("cpu", text))?,
-            wall: limits.wall.as_deref().map(parse_duration).transpose().map_err(|text| at("wall", text))?,
+            memory: limits
+                .memory
+                .as_deref()
+                .map(parse_size)
+                .transpose()
+                .map_err(|text| at("memory", text))?,
+            cpu: limits
+                .cpu
+                .as_deref()
+                .map(parse_duration)
+                .transpose()
+                .map_err(|text| at("cpu", text))?,
+            wall: limits
+                .wall
+                .as_deref()
+                .map(parse_duration)
+                .transpose()
+                .map_err(|text| at("wall", text))?,
         };
         for (key, field) in &written.config {
             if let Some(default) = field.default.as_ref().filter(|default| !field.kind.holds(default)) {
                 let words = field.kind.words();
-                return Err(at(key, format!("the default of '{key}' must be {words}, not {default}")));
+                return Err(at(
+                    key,
+                    format!("the default of '{key}' must be {words}, not {default}"),
+                ));
             }
         }
         Ok(Self {
@@ -257,7 +287,10 @@ impl Manifest {
                 return Err(format!("[plugins.{name}] has no setting '{key}'{hint}"));
             };
             if !field.kind.holds(value) {
-                return Err(format!("[plugins.{name}] {key} must be {}, not {value}", field.kind.words()));
+                return Err(format!(
+                    "[plugins.{name}] {key} must be {}, not {value}",
+                    field.kind.words()
+                ));
             }
             config.insert(key.clone(), value.clone());
         }
@@ -305,7 +338,11 @@ fn line_of(text: &str, offset: usize) -> u32 {
 
 /// The first line that sets `key`.
 fn line_with(text: &str, key: &str) -> Option<u32> {
-    let at = text.lines().position(|line| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')));
+    let at = text.lines().position(|line| {
+        line.trim_start()
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.trim_start().starts_with('='))
+    });
     at.and_then(|at| u32::try_from(at + 1).ok())
 }
 
@@ -357,7 +394,10 @@ count = { type = "integer" }
     fn settings_are_checked_and_defaults_filled_in() {
         let manifest = Manifest::parse(TEXT, "bot").unwrap();
         let given = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
-        assert_eq!(manifest.configure("bot", &given("{}")).unwrap(), given(r#"{"model":"small"}"#));
+        assert_eq!(
+            manifest.configure("bot", &given("{}")).unwrap(),
+            given(r#"{"model":"small"}"#)
+        );
         let error = manifest.configure("bot", &given(r#"{"modle":"x"}"#)).unwrap_err();
         assert_eq!(error, "[plugins.bot] has no setting 'modle'; did you mean 'model'?");
         let error = manifest.configure("bot", &given(r#"{"count":1.5}"#)).unwrap_err();

@@ -114,16 +114,24 @@ impl Meter {
     fn check(&self, lua: &Lua) -> mlua::Result<VmState> {
         let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
-        let Some(ends) = self.ends.get() else { return Ok(VmState::Continue) };
+        let Some(ends) = self.ends.get() else {
+            return Ok(VmState::Continue);
+        };
         // A slice that starts spent ends at zero: it is refused at each interrupt, not at each 256th.
         if !ends.is_zero() && (!ticks.is_multiple_of(CHECK_EVERY) || cpu_time() < ends) {
             return Ok(VmState::Continue);
         }
         self.ends.set(Some(Duration::ZERO));
-        let Some(tally) = self.current.borrow().clone() else { return Ok(VmState::Continue) };
+        let Some(tally) = self.current.borrow().clone() else {
+            return Ok(VmState::Continue);
+        };
         let kill = tally.killed.get().unwrap_or(Kill::Cpu(tally.budget));
         if tally.killed.replace(Some(kill)).is_none() {
-            tally.place.replace(lua.traceback(None, 0).map(|stack| stack.to_string_lossy()).unwrap_or_default());
+            tally.place.replace(
+                lua.traceback(None, 0)
+                    .map(|stack| stack.to_string_lossy())
+                    .unwrap_or_default(),
+            );
         }
         Err(mlua::Error::external(kill))
     }
@@ -136,8 +144,14 @@ impl Meter {
     /// Runs `work` on the account of `tally`.
     pub(crate) fn slice<R>(&self, tally: &Rc<Tally>, work: impl FnOnce() -> R) -> R {
         let start = cpu_time();
-        let left = if tally.killed().is_some() { Duration::ZERO } else { tally.budget.saturating_sub(tally.used.get()) };
-        let outer_ends = self.ends.replace(Some(if left.is_zero() { Duration::ZERO } else { start + left }));
+        let left = if tally.killed().is_some() {
+            Duration::ZERO
+        } else {
+            tally.budget.saturating_sub(tally.used.get())
+        };
+        let outer_ends = self
+            .ends
+            .replace(Some(if left.is_zero() { Duration::ZERO } else { start + left }));
         let outer = self.current.replace(Some(Rc::clone(tally)));
         let result = work();
         self.current.replace(outer);
@@ -176,7 +190,9 @@ impl<F: Future> Future for Metered<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Some(work) = this.work.as_mut() else { return Poll::Pending };
+        let Some(work) = this.work.as_mut() else {
+            return Poll::Pending;
+        };
         let polled = this.meter.slice(&this.tally, || work.as_mut().poll(cx));
         if let Some(kill) = this.tally.killed() {
             // Also if it caught the refusal and went on: it is over its limit.

@@ -144,7 +144,10 @@ impl Place {
 
     /// One of the places of `all`.
     pub(crate) fn taken(all: Arc<Semaphore>, mine: OwnedSemaphorePermit) -> Self {
-        Self { all: Some(all), mine: RefCell::new(Some(mine)) }
+        Self {
+            all: Some(all),
+            mine: RefCell::new(Some(mine)),
+        }
     }
 }
 
@@ -206,7 +209,12 @@ impl Run {
                 Change::Incr(_) => None,
                 Change::Set(_) | Change::Delete => reads.get(&key).map(|kept| kept.as_ref().map(|kept| kept.version)),
             };
-            Write { key, change: pending.change, expires_at: pending.expires_at, expect }
+            Write {
+                key,
+                change: pending.change,
+                expires_at: pending.expires_at,
+                expect,
+            }
         });
         Effects {
             writes: writes.collect(),
@@ -235,7 +243,9 @@ impl Run {
     pub(crate) fn kv_set(&self, key: String, value: Value, ttl: Option<i64>) -> Result<(), Refusal> {
         let size = value.to_string().len();
         if size > MAX_VALUE {
-            return misuse(format!("kv.set: the value of '{key}' has {size} bytes as JSON; at most {MAX_VALUE} fit"));
+            return misuse(format!(
+                "kv.set: the value of '{key}' has {size} bytes as JSON; at most {MAX_VALUE} fit"
+            ));
         }
         self.write(key, Change::Set(value), ttl)
     }
@@ -274,8 +284,7 @@ impl Run {
     /// `kv.list`: keys that start with `prefix`, in order, with what this run wrote.
     pub(crate) async fn kv_list(&self, prefix: String) -> Result<Vec<(String, Value)>, Refusal> {
         let committed = self.world.kv_list(prefix.clone(), MAX_LIST).await?;
-        let mut entries: BTreeMap<String, Value> =
-            committed.into_iter().map(|(key, kept)| (key, kept.value)).collect();
+        let mut entries: BTreeMap<String, Value> = committed.into_iter().map(|(key, kept)| (key, kept.value)).collect();
         for (key, pending) in self.writes.borrow().iter().filter(|(key, _)| key.starts_with(&prefix)) {
             match &pending.change {
                 Change::Set(value) => entries.insert(key.clone(), value.clone()),
@@ -290,7 +299,10 @@ impl Run {
     pub(crate) fn post(&self, endpoint: String, body: Vec<u8>) -> Result<(), Refusal> {
         self.still_open()?;
         if body.len() > MAX_BODY {
-            return misuse(format!("webhook.post: the body has {} bytes; at most {MAX_BODY} fit", body.len()));
+            return misuse(format!(
+                "webhook.post: the body has {} bytes; at most {MAX_BODY} fit",
+                body.len()
+            ));
         }
         if !self.world.has_endpoint(&endpoint) {
             return misuse(match endpoint.strip_prefix("account:") {
@@ -378,7 +390,10 @@ impl Run {
 
 fn check_key(key: &str) -> Result<(), Refusal> {
     if key.is_empty() || key.len() > MAX_KEY {
-        return misuse(format!("kv: a key has 1 to {MAX_KEY} bytes, this one has {}", key.len()));
+        return misuse(format!(
+            "kv: a key has 1 to {MAX_KEY} bytes, this one has {}",
+            key.len()
+        ));
     }
     Ok(())
 }

@@ -121,7 +121,11 @@ pub(crate) fn build(
 /// `string.find` without a pattern, in linear time; positions as Lua counts them.
 fn find_plain(text: &[u8], wanted: &[u8], init: f64) -> Option<(usize, usize)> {
     let length = text.len() as f64;
-    let from = if init > 0.0 { init - 1.0 } else { (length + init).max(0.0) };
+    let from = if init > 0.0 {
+        init - 1.0
+    } else {
+        (length + init).max(0.0)
+    };
     // Zero counts as one.
     let from = if init == 0.0 { 0.0 } else { from };
     if from > length {

@@ -56,7 +56,9 @@ impl UserData for Account {
                 return lua.create_string(this.id.as_str()).map(Value::String);
             }
             let methods = this.desk.methods("account");
-            let method = methods.map(|methods| methods.raw_get::<Value>(name.as_str())).transpose()?;
+            let method = methods
+                .map(|methods| methods.raw_get::<Value>(name.as_str()))
+                .transpose()?;
             match method {
                 Some(method) if !method.is_nil() => Ok(method),
                 _ => {
@@ -70,14 +72,24 @@ impl UserData for Account {
 }
 
 fn account(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
-    let id: AccountId = args.text("the id")?.parse().map_err(|error| args.refuse(&format!("{error}")))?;
-    let object = caller.lua.create_userdata(Account { id, desk: Rc::clone(&caller.desk) });
-    object.map(Value::UserData).map_err(|error| args.refuse(&error.to_string()))
+    let id: AccountId = args
+        .text("the id")?
+        .parse()
+        .map_err(|error| args.refuse(&format!("{error}")))?;
+    let object = caller.lua.create_userdata(Account {
+        id,
+        desk: Rc::clone(&caller.desk),
+    });
+    object
+        .map(Value::UserData)
+        .map_err(|error| args.refuse(&error.to_string()))
 }
 
 fn this(args: &mut Args) -> Result<AccountId, Refusal> {
     let object = args.any();
-    let id = object.as_userdata().and_then(|object| object.borrow::<Account>().ok().map(|this| this.id.clone()));
+    let id = object
+        .as_userdata()
+        .and_then(|object| object.borrow::<Account>().ok().map(|this| this.id.clone()));
     id.ok_or_else(|| args.refuse("call it with a colon, as in wharf.account(\"sales\"):send(chat, text)"))
 }
 
@@ -92,7 +104,9 @@ async fn send(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
     let what = args.any();
     let content = content(&args, &what, None)?;
     if !caller.desk.permissions().action("send") {
-        return Err(not_permitted("plugin.toml does not declare the action 'send'".to_owned()));
+        return Err(not_permitted(
+            "plugin.toml does not declare the action 'send'".to_owned(),
+        ));
     }
     deliver(&caller, &run, id, to, content).await
 }
@@ -106,7 +120,9 @@ pub(crate) async fn deliver(
     content: Content,
 ) -> Result<Value, Refusal> {
     if !caller.desk.permissions().account(account.as_str()) {
-        return Err(not_permitted(format!("plugin.toml does not declare the account '{account}'")));
+        return Err(not_permitted(format!(
+            "plugin.toml does not declare the account '{account}'"
+        )));
     }
     if run.world().account(account.as_str()).is_none() {
         return Err(Refusal::Failed(Failure {
@@ -121,16 +137,21 @@ pub(crate) async fn deliver(
         match sent {
             Some(sent) => {
                 table.raw_set("id", sent.id)?;
-                table.raw_set("status", match sent.status {
-                    crate::action::Status::Sent => "sent",
-                    crate::action::Status::Unknown => "unknown",
-                })?;
+                table.raw_set(
+                    "status",
+                    match sent.status {
+                        crate::action::Status::Sent => "sent",
+                        crate::action::Status::Unknown => "unknown",
+                    },
+                )?;
             }
             None => table.raw_set("status", "queued")?,
         }
         Ok(table)
     })();
-    table.map(Value::Table).map_err(|error| Refusal::Misuse(error.to_string()))
+    table
+        .map(Value::Table)
+        .map_err(|error| Refusal::Misuse(error.to_string()))
 }
 
 /// What a script wants said: a text, or a table with the text and more. `answers` is the message that `quote = true` means.
@@ -169,9 +190,13 @@ fn checked(args: &Args, text: String, quote: Option<String>, mentions: Vec<Strin
 fn state(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
     let id = this(&mut args)?;
     if !caller.desk.permissions().account(id.as_str()) {
-        return Err(not_permitted(format!("plugin.toml does not declare the account '{id}'")));
+        return Err(not_permitted(format!(
+            "plugin.toml does not declare the account '{id}'"
+        )));
     }
-    let Some(state) = caller.desk.world().account(id.as_str()) else { return Ok(Value::Nil) };
+    let Some(state) = caller.desk.world().account(id.as_str()) else {
+        return Ok(Value::Nil);
+    };
     let table = (|| -> mlua::Result<Table> {
         let table = caller.lua.create_table()?;
         table.raw_set("state", state.state.as_str())?;

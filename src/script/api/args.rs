@@ -51,7 +51,9 @@ impl Args {
     pub(crate) fn as_text(&self, what: &str, value: &Value) -> Result<String, Refusal> {
         match value {
             Value::String(text) => {
-                let text = text.to_str().map_err(|_| self.refuse(&format!("{what} is not valid UTF-8")))?;
+                let text = text
+                    .to_str()
+                    .map_err(|_| self.refuse(&format!("{what} is not valid UTF-8")))?;
                 Ok(text.to_owned())
             }
             Value::Integer(number) => Ok(number.to_string()),

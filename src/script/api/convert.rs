@@ -32,9 +32,13 @@ pub(crate) fn to_json(value: &Value) -> Result<Json, String> {
 
 fn convert(value: &Value, depth: usize, left: &mut usize) -> Result<Json, String> {
     if depth > MAX_DEPTH {
-        return Err(format!("tables are nested deeper than {MAX_DEPTH}, or one holds itself"));
+        return Err(format!(
+            "tables are nested deeper than {MAX_DEPTH}, or one holds itself"
+        ));
     }
-    *left = left.checked_sub(1).ok_or_else(|| format!("more than {MAX_VALUES} values"))?;
+    *left = left
+        .checked_sub(1)
+        .ok_or_else(|| format!("more than {MAX_VALUES} values"))?;
     match value {
         Value::Nil => Ok(Json::Null),
         Value::Boolean(flag) => Ok(Json::Bool(*flag)),
@@ -73,7 +77,9 @@ fn convert_table(table: &Table, depth: usize, left: &mut usize) -> Result<Json, 
             entries += 1;
             if entries > length {
                 let key = key.to_string().unwrap_or_default();
-                return Err(format!("a table is a list or has names, not both: '{key}' beside {length} items"));
+                return Err(format!(
+                    "a table is a list or has names, not both: '{key}' beside {length} items"
+                ));
             }
         }
         return Ok(Json::Array(list));
@@ -82,7 +88,10 @@ fn convert_table(table: &Table, depth: usize, left: &mut usize) -> Result<Json, 
     for pair in table.pairs::<Value, Value>() {
         let (key, value) = pair.map_err(says)?;
         let key = match &key {
-            Value::String(text) => text.to_str().map_err(|_| "a key is not valid UTF-8".to_owned())?.to_owned(),
+            Value::String(text) => text
+                .to_str()
+                .map_err(|_| "a key is not valid UTF-8".to_owned())?
+                .to_owned(),
             Value::Integer(number) => number.to_string(),
             Value::Number(number) => number.to_string(),
             other => return Err(format!("{} cannot be a key in JSON", kind(other))),

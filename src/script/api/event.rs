@@ -55,7 +55,11 @@ impl EventObject {
     }
 
     fn object(&self) -> &'static str {
-        if self.event.event.is_message() { "message" } else { "event" }
+        if self.event.event.is_message() {
+            "message"
+        } else {
+            "event"
+        }
     }
 
     fn field(&self, lua: &Lua, name: &str) -> mlua::Result<Value> {
@@ -67,7 +71,11 @@ impl EventObject {
             "event_id" => return lua.create_string(&event.id).map(Value::String),
             "event" => return lua.create_string(event.event.to_string()).map(Value::String),
             "account" => {
-                let id = event.account.as_ref().map(|id| lua.create_string(id.as_str())).transpose()?;
+                let id = event
+                    .account
+                    .as_ref()
+                    .map(|id| lua.create_string(id.as_str()))
+                    .transpose()?;
                 return Ok(id.map_or(Value::Nil, Value::String));
             }
             "origin" => return convert::to_lua(lua, &serde_json::to_value(event.origin).unwrap_or_default(), true),
@@ -86,7 +94,11 @@ impl EventObject {
         match event.event.fields() {
             Some(fields) if !fields.contains(&name) => {
                 let known = fields.iter().chain(ENVELOPE).copied();
-                let text = format!("a `{}` event has no field '{name}'{}", event.event, suggestion(name, known));
+                let text = format!(
+                    "a `{}` event has no field '{name}'{}",
+                    event.event,
+                    suggestion(name, known)
+                );
                 Err(mlua::Error::runtime(text))
             }
             _ => Ok(Value::Nil),
@@ -99,22 +111,35 @@ impl UserData for EventObject {
         methods.add_meta_method(MetaMethod::Index, |lua, this, name: mlua::LuaString| {
             this.field(lua, &name.to_string_lossy())
         });
-        methods.add_meta_method(MetaMethod::NewIndex, |_, _, (name, _): (mlua::LuaString, Value)| -> mlua::Result<()> {
-            Err(mlua::Error::runtime(format!("an event is read-only: '{}' cannot be set", name.to_string_lossy())))
+        methods.add_meta_method(
+            MetaMethod::NewIndex,
+            |_, _, (name, _): (mlua::LuaString, Value)| -> mlua::Result<()> {
+                Err(mlua::Error::runtime(format!(
+                    "an event is read-only: '{}' cannot be set",
+                    name.to_string_lossy()
+                )))
+            },
+        );
+        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
+            Ok(format!("{} {}", this.event.event, this.event.id))
         });
-        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(format!("{} {}", this.event.event, this.event.id)));
     }
 }
 
 /// Makes the object that handlers get.
 pub(crate) fn event_object(lua: &Lua, desk: &Rc<Desk>, event: &Arc<Event>) -> mlua::Result<AnyUserData> {
-    lua.create_userdata(EventObject { event: Arc::clone(event), desk: Rc::clone(desk) })
+    lua.create_userdata(EventObject {
+        event: Arc::clone(event),
+        desk: Rc::clone(desk),
+    })
 }
 
 /// The event that a method was called on.
 fn this(args: &mut Args) -> Result<Arc<Event>, Refusal> {
     let object = args.any();
-    let event = object.as_userdata().and_then(|object| object.borrow::<EventObject>().ok().map(|this| Arc::clone(&this.event)));
+    let event = object
+        .as_userdata()
+        .and_then(|object| object.borrow::<EventObject>().ok().map(|this| Arc::clone(&this.event)));
     event.ok_or_else(|| args.refuse("call it with a colon, as in msg:reply(\"hello\")"))
 }
 
@@ -127,7 +152,9 @@ async fn reply(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
         return Err(args.refuse("this event belongs to no chat"));
     };
     if !caller.desk.permissions().action("reply") {
-        return Err(not_permitted("plugin.toml does not declare the action 'reply'".to_owned()));
+        return Err(not_permitted(
+            "plugin.toml does not declare the action 'reply'".to_owned(),
+        ));
     }
     account::deliver(&caller, &run, account, chat.to_owned(), content).await
 }

@@ -26,7 +26,11 @@ pub(crate) const ROWS: &[Row] = &[
 fn encode(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
     let value = args.any();
     let text = args.json("the value", &value)?.to_string();
-    caller.lua.create_string(text).map(Value::String).map_err(|error| args.refuse(&error.to_string()))
+    caller
+        .lua
+        .create_string(text)
+        .map(Value::String)
+        .map_err(|error| args.refuse(&error.to_string()))
 }
 
 fn decode(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {

@@ -103,6 +103,9 @@ async fn list(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
         return Err(args.refuse("the prefix is longer than a key can be"));
     }
     let entries = run.kv_list(prefix).await?;
-    let list = entries.into_iter().map(|(key, value)| serde_json::json!({ "key": key, "value": value })).collect();
+    let list = entries
+        .into_iter()
+        .map(|(key, value)| serde_json::json!({ "key": key, "value": value }))
+        .collect();
     lua_value(&caller, &args, &serde_json::Value::Array(list))
 }

@@ -61,8 +61,15 @@ fn write(caller: &Caller, mut args: Args, level: Level) -> Result<Value, Refusal
 
 fn line(desk: &Rc<Desk>, level: Level, mut text: String, fields: serde_json::Map<String, serde_json::Value>) {
     text.truncate(text.floor_char_boundary(MAX_LINE));
-    let event = desk.current().map(|run| (run.event().id.clone(), run.event().chat().map(str::to_owned)));
-    desk.world().log(LogLine { level, text, fields, event });
+    let event = desk
+        .current()
+        .map(|run| (run.event().id.clone(), run.event().chat().map(str::to_owned)));
+    desk.world().log(LogLine {
+        level,
+        text,
+        fields,
+        event,
+    });
 }
 
 /// `print`, whose arguments become one line.

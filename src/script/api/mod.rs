@@ -12,9 +12,11 @@ use mlua::{Function, Lua, MultiValue, Table, Value};
 use serde_json::Map;
 
 use crate::action::{Failure, FailureKind};
+use crate::event::Kind;
 
 use super::error::{suggestion, to_lua};
-use super::generation::{Handler, Registered};
+use super::filter::Filter;
+use super::generation::Registered;
 use super::manifest::{API, Permissions};
 use super::meter::Meter;
 use super::run::{Refusal, Run};
@@ -58,9 +60,20 @@ pub(crate) enum Body {
 
 /// Every entry of the API, in the order of the reference page.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
-    [on::ROWS, event::ROWS, account::ROWS, webhook::ROWS, kv::ROWS, log::ROWS, config::ROWS, time::ROWS, json::ROWS, ROWS]
-        .into_iter()
-        .flatten()
+    [
+        on::ROWS,
+        event::ROWS,
+        account::ROWS,
+        webhook::ROWS,
+        kv::ROWS,
+        log::ROWS,
+        config::ROWS,
+        time::ROWS,
+        json::ROWS,
+        ROWS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 const ROWS: &[Row] = &[
@@ -113,14 +126,23 @@ impl Caller {
     /// # Errors
     /// While the file loads there is none.
     pub(crate) fn run(&self) -> Result<&Rc<Run>, Refusal> {
-        let words = || Refusal::Misuse(format!("{} works in handlers only, not while the file loads", self.name));
+        let words = || {
+            Refusal::Misuse(format!(
+                "{} works in handlers only, not while the file loads",
+                self.name
+            ))
+        };
         self.run.as_ref().ok_or_else(words)
     }
 }
 
 /// A refusal because the manifest does not declare it.
 pub(crate) fn not_permitted(message: String) -> Refusal {
-    Refusal::Failed(Failure { kind: FailureKind::NotPermitted, message, account: None })
+    Refusal::Failed(Failure {
+        kind: FailureKind::NotPermitted,
+        message,
+        account: None,
+    })
 }
 
 impl Desk {
@@ -164,13 +186,8 @@ impl Desk {
     }
 
     /// Keeps what the file registers.
-    pub(crate) fn register(&self, handler: Handler, gate: bool) {
-        let mut registered = self.registered.borrow_mut();
-        if gate {
-            registered.gates.push(handler);
-        } else {
-            registered.handlers.push(handler);
-        }
+    pub(crate) fn register(&self, event: Kind, filter: Filter, function: Function, gate: bool) {
+        self.registered.borrow_mut().add(event, filter, function, gate);
     }
 
     /// The run at work; `None` while the file loads.
@@ -293,13 +310,21 @@ fn strict(lua: &Lua, title: &str, fields: &Table) -> mlua::Result<Table> {
         let hint = suggestion(&name, known.iter().map(String::as_str));
         Ok(format!("{title} has no '{name}'{hint}"))
     })?;
-    let table: Table = lua.load(STRICT).set_name(format!("={OURS}")).call((fields.clone(), missing))?;
+    let table: Table = lua
+        .load(STRICT)
+        .set_name(format!("={OURS}"))
+        .call((fields.clone(), missing))?;
     table.set_readonly(true);
     Ok(table)
 }
 
 fn caller(lua: &Lua, desk: &Rc<Desk>, name: &'static str) -> Caller {
-    Caller { lua: lua.clone(), desk: Rc::clone(desk), name, run: desk.current() }
+    Caller {
+        lua: lua.clone(),
+        desk: Rc::clone(desk),
+        name,
+        run: desk.current(),
+    }
 }
 
 /// `true` and the value, or `false` and what is to be raised.
@@ -338,7 +363,9 @@ fn later(
 ) -> mlua::Result<Function> {
     let (desk, failure) = (Rc::downgrade(desk), Rc::clone(failure));
     let raw = lua.create_async_function(move |lua, values: MultiValue| {
-        let started = desk.upgrade().map(|desk| body(caller(&lua, &desk, name), Args::new(name, values)));
+        let started = desk
+            .upgrade()
+            .map(|desk| body(caller(&lua, &desk, name), Args::new(name, values)));
         let failure = Rc::clone(&failure);
         async move {
             let result = started.ok_or_else(gone)?.await;

@@ -8,7 +8,6 @@ use mlua::Value;
 use crate::event::{Kind, NAMES};
 use crate::script::error::suggestion;
 use crate::script::filter::Filter;
-use crate::script::generation::Handler;
 use crate::script::run::Refusal;
 
 use super::args::{Args, kind};
@@ -58,8 +57,10 @@ fn register(caller: &Caller, mut args: Args, gate: bool) -> Result<Value, Refusa
         return Err(args.refuse(&format!("the handler must be a function, not {}", kind(&handler))));
     };
     if !caller.desk.permissions().event(&name) {
-        return Err(not_permitted(format!("plugin.toml does not declare the event '{name}'")));
+        return Err(not_permitted(format!(
+            "plugin.toml does not declare the event '{name}'"
+        )));
     }
-    caller.desk.register(Handler::new(event, filter, handler), gate);
+    caller.desk.register(event, filter, handler, gate);
     Ok(Value::Nil)
 }

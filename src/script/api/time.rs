@@ -25,7 +25,11 @@ fn now(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
         Value::Nil => world.zone(),
         value => {
             let name = args.as_text("the zone", &value)?;
-            let unknown = |_| args.refuse(&format!("there is no time zone '{name}'; names are such as \"Europe/Berlin\""));
+            let unknown = |_| {
+                args.refuse(&format!(
+                    "there is no time zone '{name}'; names are such as \"Europe/Berlin\""
+                ))
+            };
             TimeZone::get(&name).map_err(unknown)?
         }
     };

@@ -26,7 +26,9 @@ fn post(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
         other => args.json("the body", &other)?.to_string().into_bytes(),
     };
     if !caller.desk.permissions().endpoint(&endpoint) {
-        return Err(not_permitted(format!("plugin.toml does not declare the endpoint '{endpoint}'")));
+        return Err(not_permitted(format!(
+            "plugin.toml does not declare the endpoint '{endpoint}'"
+        )));
     }
     run.post(endpoint, body)?;
     Ok(Value::Nil)

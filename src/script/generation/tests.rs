@@ -40,7 +40,11 @@ impl World for Small {
     }
 
     fn account(&self, id: &str) -> Option<AccountState> {
-        (id == "sales").then_some(AccountState { state: State::Ready, reason: None, since: 1 })
+        (id == "sales").then_some(AccountState {
+            state: State::Ready,
+            reason: None,
+            since: 1,
+        })
     }
 
     fn has_endpoint(&self, name: &str) -> bool {
@@ -48,13 +52,23 @@ impl World for Small {
     }
 
     fn kv_get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Kept>, Failure>> {
-        let found = self.kept.borrow().iter().find(|(known, _)| *known == key).map(|(_, kept)| kept.clone());
+        let found = self
+            .kept
+            .borrow()
+            .iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, kept)| kept.clone());
         async { Ok(found) }.boxed_local()
     }
 
     fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>> {
         let kept = self.kept.borrow();
-        let found = kept.iter().filter(|(key, _)| key.starts_with(&prefix)).take(limit).cloned().collect();
+        let found = kept
+            .iter()
+            .filter(|(key, _)| key.starts_with(&prefix))
+            .take(limit)
+            .cloned()
+            .collect();
         async { Ok(found) }.boxed_local()
     }
 
@@ -66,10 +80,15 @@ impl World for Small {
         async move {
             tokio::time::sleep(delay).await;
             match fail {
-                None => Ok(Sent { id: format!("m{n}"), status: Status::Sent }),
-                Some(kind) => {
-                    Err(Failure { kind, message: format!("account '{account}' is not connected"), account: Some(account) })
-                }
+                None => Ok(Sent {
+                    id: format!("m{n}"),
+                    status: Status::Sent,
+                }),
+                Some(kind) => Err(Failure {
+                    kind,
+                    message: format!("account '{account}' is not connected"),
+                    account: Some(account),
+                }),
             }
         }
         .boxed_local()
@@ -91,14 +110,21 @@ fn setup(world: &Rc<Small>) -> Setup {
     Setup {
         number: 1,
         limits: limits(),
-        config: json!({ "zone": "Europe/Berlin", "list": [1, 2] }).as_object().cloned().unwrap(),
+        config: json!({ "zone": "Europe/Berlin", "list": [1, 2] })
+            .as_object()
+            .cloned()
+            .unwrap(),
         permissions: Permissions::All,
         world: Rc::clone(world) as Rc<dyn World>,
     }
 }
 
 fn loaded(text: &str, world: &Rc<Small>) -> Result<Generation, LoadError> {
-    let source = Source { name: "bot".into(), file: "scripts/bot.lua".into(), text: text.into() };
+    let source = Source {
+        name: "bot".into(),
+        file: "scripts/bot.lua".into(),
+        text: text.into(),
+    };
     load(&source, setup(world))
 }
 
@@ -123,7 +149,10 @@ fn message(body: &str) -> Arc<Event> {
 
 async fn ran(body: &str, world: &Rc<Small>) -> Result<Effects, Fault> {
     let text = format!("wharf.on('message', function(msg)\n{body}\nend)");
-    loaded(&text, world).unwrap().run(&message("hello"), false, Place::free()).await
+    loaded(&text, world)
+        .unwrap()
+        .run(&message("hello"), false, Place::free())
+        .await
 }
 
 async fn lines(body: &str) -> Vec<String> {
@@ -135,11 +164,23 @@ async fn lines(body: &str) -> Vec<String> {
 #[tokio::test(flavor = "current_thread")]
 async fn a_reply_goes_to_the_chat_of_the_message() {
     let world = Rc::new(Small::default());
-    ran("local sent = msg:reply('hi ' .. msg.body) print(sent.id, sent.status)", &world).await.unwrap();
+    ran(
+        "local sent = msg:reply('hi ' .. msg.body) print(sent.id, sent.status)",
+        &world,
+    )
+    .await
+    .unwrap();
     let sends = world.sends.take();
     assert_eq!(sends[0].to, "49170@c.us");
     assert_eq!(sends[0].key, "bot/evt_1/main/send/sales/49170@c.us/1");
-    assert_eq!(sends[0].content, Content::Text { text: "hi hello".into(), quote: None, mentions: vec![] });
+    assert_eq!(
+        sends[0].content,
+        Content::Text {
+            text: "hi hello".into(),
+            quote: None,
+            mentions: vec![]
+        }
+    );
     assert_eq!(world.lines.take()[0].text, "m0\tsent");
 }
 
@@ -147,8 +188,16 @@ async fn a_reply_goes_to_the_chat_of_the_message() {
 async fn a_failed_send_is_a_table_with_kind_and_one_clean_line() {
     let world = Rc::new(Small::default());
     *world.fail.borrow_mut() = Some(FailureKind::NotConnected);
-    ran("local ok, e = pcall(msg.reply, msg, 'x') print(ok, e.kind, e.account, tostring(e))", &world).await.unwrap();
-    assert_eq!(world.lines.take()[0].text, "false\tnot_connected\tsales\taccount 'sales' is not connected");
+    ran(
+        "local ok, e = pcall(msg.reply, msg, 'x') print(ok, e.kind, e.account, tostring(e))",
+        &world,
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        world.lines.take()[0].text,
+        "false\tnot_connected\tsales\taccount 'sales' is not connected"
+    );
     let fault = ran("\nmsg:reply('x')", &world).await.unwrap_err();
     assert_eq!(fault.headline(), "scripts/bot.lua:3: account 'sales' is not connected");
     assert_eq!(fault.kind, FaultKind::Raised);
@@ -160,11 +209,20 @@ async fn an_error_names_the_line_of_the_script() {
     let fault = ran("local x = nil\nreturn x.y", &world).await.unwrap_err();
     assert_eq!(fault.headline(), "scripts/bot.lua:3: attempt to index nil with 'y'");
     let fault = ran("wharf.kv.set('k', print)", &world).await.unwrap_err();
-    assert_eq!(fault.headline(), "scripts/bot.lua:2: kv.set: the value: a function has no form in JSON");
+    assert_eq!(
+        fault.headline(),
+        "scripts/bot.lua:2: kv.set: the value: a function has no form in JSON"
+    );
     let fault = ran("return msg.bdy", &world).await.unwrap_err();
-    assert_eq!(fault.headline(), "scripts/bot.lua:2: a `message` event has no field 'bdy'; did you mean 'body'?");
+    assert_eq!(
+        fault.headline(),
+        "scripts/bot.lua:2: a `message` event has no field 'bdy'; did you mean 'body'?"
+    );
     let fault = ran("wharf.logg('x')", &world).await.unwrap_err();
-    assert_eq!(fault.headline(), "scripts/bot.lua:2: wharf has no 'logg'; did you mean 'log'?");
+    assert_eq!(
+        fault.headline(),
+        "scripts/bot.lua:2: wharf has no 'logg'; did you mean 'log'?"
+    );
     let fault = ran("error('custom')", &world).await.unwrap_err();
     assert_eq!(fault.headline(), "scripts/bot.lua:2: custom");
     let fault = ran("error({ code = 1 })", &world).await.unwrap_err();
@@ -186,7 +244,11 @@ async fn the_event_is_read_only_and_converts_to_the_envelope() {
     let effects = ran("wharf.webhook.post('crm', msg:json())", &world).await.unwrap();
     let posted: serde_json::Value = serde_json::from_slice(&effects.posts[0].body).unwrap();
     assert_eq!(posted, serde_json::to_value(&*message("hello")).unwrap());
-    let effects = ran("local j = msg:json() j.data.author = 'me' j.extra = {} wharf.webhook.post('crm', j)", &world).await;
+    let effects = ran(
+        "local j = msg:json() j.data.author = 'me' j.extra = {} wharf.webhook.post('crm', j)",
+        &world,
+    )
+    .await;
     let posted: serde_json::Value = serde_json::from_slice(&effects.unwrap().posts[0].body).unwrap();
     assert_eq!(posted["data"]["author"], json!("me"));
     assert_eq!(posted["data"]["media"], json!(null));
@@ -195,7 +257,13 @@ async fn the_event_is_read_only_and_converts_to_the_envelope() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_run_reads_back_what_it_wrote_and_nothing_is_kept_of_one_that_fails() {
     let world = Rc::new(Small::default());
-    world.kept.borrow_mut().push(("n".into(), Kept { value: json!(5), version: 9 }));
+    world.kept.borrow_mut().push((
+        "n".into(),
+        Kept {
+            value: json!(5),
+            version: 9,
+        },
+    ));
     let effects = ran(
         "local kv = wharf.kv
         kv.set('a', { 1, 2 }) print(#kv.get('a'), kv.get('n'), kv.incr('n', 2), kv.get('n'))
@@ -219,13 +287,25 @@ async fn a_run_reads_back_what_it_wrote_and_nothing_is_kept_of_one_that_fails() 
 #[tokio::test(flavor = "current_thread")]
 async fn limits_of_a_run_are_clear_errors() {
     let world = Rc::new(Small::default());
-    let fault = ran("for i = 1, 65 do wharf.kv.set('k' .. i, i) end", &world).await.unwrap_err();
+    let fault = ran("for i = 1, 65 do wharf.kv.set('k' .. i, i) end", &world)
+        .await
+        .unwrap_err();
     assert_eq!(fault.message, "kv: more than 64 keys written in one run");
-    let fault = ran("for i = 1, 17 do wharf.webhook.post('crm', 'x') end", &world).await.unwrap_err();
-    assert_eq!(fault.message, format!("webhook.post: more than {MAX_POSTS} deliveries in one run"));
+    let fault = ran("for i = 1, 17 do wharf.webhook.post('crm', 'x') end", &world)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        fault.message,
+        format!("webhook.post: more than {MAX_POSTS} deliveries in one run")
+    );
     let fault = ran("wharf.kv.set('k', ('x'):rep(49152))", &world).await.unwrap_err();
-    assert_eq!(fault.message, "kv.set: the value of 'k' has 49154 bytes as JSON; at most 49152 fit");
-    let fault = ran("wharf.webhook.post('crm', ('x'):rep(262145))", &world).await.unwrap_err();
+    assert_eq!(
+        fault.message,
+        "kv.set: the value of 'k' has 49154 bytes as JSON; at most 49152 fit"
+    );
+    let fault = ran("wharf.webhook.post('crm', ('x'):rep(262145))", &world)
+        .await
+        .unwrap_err();
     assert!(fault.message.contains("at most 262144 fit"), "{fault:?}");
     let fault = ran("wharf.webhook.post('cmr', 'x')", &world).await.unwrap_err();
     assert_eq!(fault.message, "webhook.post: there is no [endpoint.cmr] in config.toml");
@@ -246,23 +326,35 @@ async fn runaways_are_stopped_and_the_vm_goes_on() {
         "xpcall(function() while true do end end, function() while true do end end)",
     ];
     for case in cases {
-        let text = format!("wharf.on('message', {{ match = 'hello' }}, function(msg) {case} end)
-            wharf.on('message', {{ match = 'then' }}, function(msg) msg:reply('well') end)");
+        let text = format!(
+            "wharf.on('message', {{ match = 'hello' }}, function(msg) {case} end)
+            wharf.on('message', {{ match = 'then' }}, function(msg) msg:reply('well') end)"
+        );
         let generation = loaded(&text, &world).unwrap();
-        let fault = generation.run(&message("hello"), false, Place::free()).await.unwrap_err();
+        let fault = generation
+            .run(&message("hello"), false, Place::free())
+            .await
+            .unwrap_err();
         assert_eq!(fault.kind, FaultKind::Killed, "{case}: {fault:?}");
         generation.run(&message("then"), false, Place::free()).await.unwrap();
     }
     let fault = ran("table.move({}, 1, 2 ^ 31 - 2, 2)", &world).await.unwrap_err();
-    assert_eq!(fault.headline(), "scripts/bot.lua:2: table.move moves at most 1,000,000 elements");
+    assert_eq!(
+        fault.headline(),
+        "scripts/bot.lua:2: table.move moves at most 1,000,000 elements"
+    );
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_memory_bomb_is_told_from_an_error() {
     let world = Rc::new(Small::default());
-    let fault = ran("local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end", &world).await.unwrap_err();
+    let fault = ran("local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end", &world)
+        .await
+        .unwrap_err();
     assert_eq!(fault.kind, FaultKind::Memory, "{fault:?}");
-    let fault = ran("local ok, e = pcall(string.rep, 'x', 1e9) error(e, 0)", &world).await.unwrap_err();
+    let fault = ran("local ok, e = pcall(string.rep, 'x', 1e9) error(e, 0)", &world)
+        .await
+        .unwrap_err();
     assert_eq!(fault.kind, FaultKind::Memory, "{fault:?}");
 }
 
@@ -272,7 +364,11 @@ async fn waiting_in_a_send_is_not_counted_and_waiting_elsewhere_is() {
     *world.delay.borrow_mut() = Duration::from_secs(300);
     ran("msg:reply('x')", &world).await.unwrap();
     *world.delay.borrow_mut() = Duration::from_secs(1);
-    let gates = loaded("wharf.gate('message', function(msg) msg:reply('closed') return wharf.stop end)", &world).unwrap();
+    let gates = loaded(
+        "wharf.gate('message', function(msg) msg:reply('closed') return wharf.stop end)",
+        &world,
+    )
+    .unwrap();
     world.sends.take();
     let (stopped, effects) = gates.gate(&message("hello"), 0).await.unwrap();
     assert!(stopped);
@@ -284,9 +380,18 @@ async fn waiting_in_a_send_is_not_counted_and_waiting_elsewhere_is() {
 async fn a_file_with_a_mistake_is_refused_with_its_line() {
     let world = Rc::new(Small::default());
     let refused = |text: &str| loaded(text, &world).err().unwrap().to_string();
-    assert_eq!(refused("wharf.on('message',\nfunction("), "scripts/bot.lua:2: Expected identifier when parsing variable name, got <eof>");
-    assert_eq!(refused("local a\na()"), "scripts/bot.lua:2: attempt to call a nil value");
-    assert_eq!(refused("-- nothing"), "scripts/bot.lua: it registers no handler: nothing calls wharf.on or wharf.gate");
+    assert_eq!(
+        refused("wharf.on('message',\nfunction("),
+        "scripts/bot.lua:2: Expected identifier when parsing variable name, got <eof>"
+    );
+    assert_eq!(
+        refused("local a\na()"),
+        "scripts/bot.lua:2: attempt to call a nil value"
+    );
+    assert_eq!(
+        refused("-- nothing"),
+        "scripts/bot.lua: it registers no handler: nothing calls wharf.on or wharf.gate"
+    );
     assert_eq!(
         refused("while true do end"),
         "scripts/bot.lua:1: stopped: the top level takes more than 200ms of CPU time"
@@ -325,7 +430,18 @@ async fn find_works_as_before() {
         print(('hello'):find('l', 4)) print(('hello'):find('h', -100)) print(('hello'):find('', 6))";
     assert_eq!(
         lines(checks).await,
-        ["3\t3", "nil", "2\t2", "4\t4", "nil", "1\t0", "3\t4\tl\tl", "4\t4", "1\t1", "6\t5"]
+        [
+            "3\t3",
+            "nil",
+            "2\t2",
+            "4\t4",
+            "nil",
+            "1\t0",
+            "3\t4\tl\tl",
+            "4\t4",
+            "1\t1",
+            "6\t5"
+        ]
     );
 }
 
@@ -358,7 +474,11 @@ async fn a_plugin_may_do_only_what_it_declares() {
         for _, f in { function() msg:reply('x') end, function() wharf.webhook.post('crm', 'x') end } do
             local ok, e = pcall(f) print(e.kind, tostring(e))
         end end)";
-    let source = Source { name: "bot".into(), file: "plugins/bot/main.lua".into(), text: text.into() };
+    let source = Source {
+        name: "bot".into(),
+        file: "plugins/bot/main.lua".into(),
+        text: text.into(),
+    };
     let generation = load(&source, setup).unwrap();
     generation.run(&message("x"), false, Place::free()).await.unwrap();
     let texts: Vec<_> = world.lines.take().into_iter().map(|line| line.text).collect();
@@ -378,12 +498,22 @@ async fn the_calendar_knows_zones() {
             .await,
         [format!("2026\t1\t5\t9\t0\t1\tEurope/Berlin\t{NOW}")]
     );
-    assert_eq!(lines("print(wharf.time.now().hour, pcall(wharf.time.now, 'Mars'))").await.len(), 1);
+    assert_eq!(
+        lines("print(wharf.time.now().hour, pcall(wharf.time.now, 'Mars'))")
+            .await
+            .len(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn settings_are_a_table_that_cannot_be_changed() {
-    assert_eq!(lines("print(wharf.config.zone, #wharf.config.list, pcall(function() wharf.config.zone = 1 end))").await.len(), 1);
+    assert_eq!(
+        lines("print(wharf.config.zone, #wharf.config.list, pcall(function() wharf.config.zone = 1 end))")
+            .await
+            .len(),
+        1
+    );
     let world = Rc::new(Small::default());
     assert!(ran("wharf.config.zone = 'x'", &world).await.is_err());
 }
