@@ -5,5 +5,6 @@
 mod crash;
 mod journey;
 mod layers;
+mod script_tools;
 mod support;
 mod webhook;

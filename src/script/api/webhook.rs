@@ -15,7 +15,17 @@ pub(crate) const ROWS: &[Row] = &[Row {
     signature: "(endpoint: string, body: any) -> ()",
     doc: "Puts a delivery into the durable outbox: a table or an event as JSON, a string as it is.",
     body: Body::Now(post),
+}, Row {
+    name: "webhook.has",
+    signature: "(endpoint: string) -> boolean",
+    doc: "Whether there is such an endpoint, or `account:ID` has a webhook.",
+    body: Body::Now(has),
 }];
+
+fn has(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
+    let endpoint = args.text("the endpoint")?;
+    Ok(Value::Boolean(caller.desk.world().has_endpoint(&endpoint)))
+}
 
 fn post(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
     let run = caller.run()?;
