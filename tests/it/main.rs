@@ -8,3 +8,4 @@ mod layers;
 mod script_tools;
 mod store;
 mod support;
+mod webhook;
