@@ -116,7 +116,10 @@ pub const NAMES: &[(&str, &[&str])] = &[
     ("account.status", &["state", "reason", "previous"]),
     ("account.degraded", &["missing"]),
     ("action.unknown", &["id", "chat", "source", "script", "event"]),
-    ("script.error", &["script", "generation", "message", "file", "line", "event", "try"]),
+    (
+        "script.error",
+        &["script", "generation", "message", "file", "line", "event", "try"],
+    ),
     ("script.reloaded", &["script", "generation"]),
     ("script.suspended", &["script", "reason"]),
     ("script.skipped", &["script", "from", "to", "count", "reason"]),
@@ -127,8 +130,22 @@ pub const NAMES: &[(&str, &[&str])] = &[
 
 /// The fields of a message's `data`.
 pub const MESSAGE_FIELDS: &[&str] = &[
-    "id", "chat", "from", "to", "author", "sender", "from_me", "source", "type", "body", "caption", "media", "quoted",
-    "mentions", "timestamp", "ack",
+    "id",
+    "chat",
+    "from",
+    "to",
+    "author",
+    "sender",
+    "from_me",
+    "source",
+    "type",
+    "body",
+    "caption",
+    "media",
+    "quoted",
+    "mentions",
+    "timestamp",
+    "ack",
 ];
 
 impl Kind {
@@ -145,7 +162,10 @@ impl Kind {
         if let Some(job) = name.strip_prefix("job.") {
             return (!job.is_empty()).then(|| Kind::Job(job.to_owned()));
         }
-        NAMES.iter().find(|(known, _)| *known == name).map(|(known, _)| Kind::Named(known))
+        NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(known, _)| Kind::Named(known))
     }
 
     /// Whether a handler registered for `wanted` gets events of this name.
