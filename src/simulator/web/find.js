@@ -22,8 +22,9 @@ __d('WAWebFindChatAction', ['WAWebChatCollection', 'WAWebApiContact', 'WAWebQuer
   exports.findOrCreateLatestChat = async (wid) => {
     const chat = known(wid);
     if (chat) return { chat: { id: chat.id }, created: false };
+    if (!wid.isUser()) throw new Error(`no chat ${wid}`); // assumed
     // source: issues of whatsapp-web.js: a number without an account is refused with this text
-    const who = wid.isUser() ? await importNamespace('WAWebQueryExistsJob').queryWidExists(wid) : null;
+    const who = await importNamespace('WAWebQueryExistsJob').queryWidExists(wid);
     if (!who) throw new Error('No LID for user');
 
     const meanwhile = known(who.wid);

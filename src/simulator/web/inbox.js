@@ -39,6 +39,7 @@ __d('PageInbox', ['PageStorage', 'PageSocket', 'PageMsgRecord', 'PageAccount', '
   async function store(frames, apply) {
     const effects = [];
     await storage.write(async (stores, result) => {
+      effects.length = 0; // a write may run twice
       for (const frame of frames) {
         if (await storage.noteItem(stores, frame.n)) await apply(frame, stores, result, effects);
       }

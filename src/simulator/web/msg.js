@@ -167,15 +167,12 @@ __d('WAWebQuotedMsgModelUtils', ['WAWebMsgKey', 'WAWebMsgCollection', 'WAWebMsgM
   /** The message that this one answers: itself where it is in memory, else made of what the answer carries. */
   exports.getQuotedMsgObj = (msg) => {
     if (msg.quotedStanzaID === undefined) return null;
-    const { isMeAccount } = importNamespace('WAWebUserPrefsMeUser');
+    const { isMeAccount, getMaybeMeLidUser } = importNamespace('WAWebUserPrefsMeUser');
     const author = msg.quotedParticipant;
     const remote = msg.id.remote;
-    const id = new MsgKey({
-      fromMe: author !== undefined && isMeAccount(author),
-      remote,
-      id: msg.quotedStanzaID,
-      participant: remote.isGroup() ? author : undefined,
-    });
+    const fromMe = author !== undefined && isMeAccount(author);
+    const participant = remote.isGroup() ? ((fromMe && getMaybeMeLidUser()) || author) : undefined;
+    const id = new MsgKey({ fromMe, remote, id: msg.quotedStanzaID, participant });
     const found = importNamespace('WAWebMsgCollection').MsgCollection.get(id);
     return found ?? new Msg({ ...msg.quotedMsg, id, from: author, to: remote });
   };

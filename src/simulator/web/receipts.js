@@ -10,9 +10,13 @@
 __d('WAWebHandleSimpleReceipt', ['WAWebChatCollection'], (_global, _require, importNamespace, _module, exports) => {
   async function raise(receipt) {
     const { ChatCollection } = importNamespace('WAWebChatCollection');
+    const msgs = ChatCollection.get(receipt.from)?.msgs.getModelsArray() ?? [];
     const ids = new Set(receipt.externalIds);
-    for (const msg of ChatCollection.get(receipt.from)?.msgs.getModelsArray() ?? []) {
-      if (msg.id.fromMe && ids.has(msg.id.id) && msg.ack < receipt.level) msg.ack = receipt.level;
+    // From the newest back, because receipts are of new messages.
+    for (let index = msgs.length - 1; index >= 0 && ids.size; index -= 1) {
+      const msg = msgs[index];
+      if (!msg.id.fromMe || !ids.delete(msg.id.id)) continue;
+      if (msg.ack < receipt.level) msg.ack = receipt.level;
     }
   }
 

@@ -91,7 +91,7 @@ __d('PageSession', ['PageAccount', 'PageStorage', 'PageSocket', 'PageInbox', 'Pa
       Socket.set({ state: 'OPENING' });
       return;
     }
-    Socket.set({ state: 'OPENING' });
+    if (Socket.state !== 'TIMEOUT') Socket.set({ state: 'OPENING' });
     Stream.set({ info: 'OFFLINE' });
     timeout ??= setTimeout(() => {
       Socket.set({ state: 'TIMEOUT' });
@@ -100,16 +100,12 @@ __d('PageSession', ['PageAccount', 'PageStorage', 'PageSocket', 'PageInbox', 'Pa
   }
 
   async function onFrames(frames) {
-    if (frames[0].op === 'item') {
-      await inbox.applyItems(frames);
-      return;
-    }
-    for (const frame of frames) {
-      if (leaving) return;
-      const handle = FRAMES[frame.op];
-      if (handle) await handle(frame);
-      else console.error(`a frame of the unknown kind ${frame.op}`);
-    }
+    const [{ op }] = frames;
+    if (leaving) return;
+    if (op === 'item') await inbox.applyItems(frames);
+    else if (op === 'sent') await Promise.all(frames.map(outbox.onSent));
+    else if (op in FRAMES) for (const frame of frames) await FRAMES[op](frame);
+    else console.error(`a frame of the unknown kind ${op}`);
   }
 
   const FRAMES = {
@@ -164,7 +160,6 @@ __d('PageSession', ['PageAccount', 'PageStorage', 'PageSocket', 'PageInbox', 'Pa
       await outbox.resume();
     },
 
-    sent: (frame) => outbox.onSent(frame),
     refused: (frame) => outbox.onRefused(frame),
 
     // assumed: the reason that the real page gives when the phone has removed it

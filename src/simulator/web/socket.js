@@ -28,18 +28,20 @@ __d('PageSocket', [], (_global, _require, _import, _module, exports) => {
     open();
   };
 
-  /** Closes and stays closed. */
+  /** Closes and stays closed; `onClosed` is not called. */
   exports.stop = () => {
     wanted = false;
     clearTimeout(timer);
     const old = socket;
     socket = null;
     old?.close();
+    failQuestions();
   };
 
   /** Drops the connection and makes a new one. */
   exports.restart = () => {
     exports.stop();
+    handlers.onClosed();
     exports.connect();
   };
 
@@ -73,6 +75,7 @@ __d('PageSocket', [], (_global, _require, _import, _module, exports) => {
     const mine = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`);
     const frames = [];
     let working = false;
+    let closed = false;
     socket = mine;
 
     mine.onopen = () => mine.send(JSON.stringify(handlers.hello()));
@@ -86,32 +89,40 @@ __d('PageSocket', [], (_global, _require, _import, _module, exports) => {
       if (!working) void work();
     };
     mine.onclose = () => {
-      frames.length = 0; // what was not stored comes again
-      if (socket !== mine) return;
-      socket = null;
-      for (const { fail } of [...questions.values()]) fail(new Error('the connection was lost'));
-      handlers.onClosed();
-      if (!wanted) return;
-      timer = setTimeout(open, pause * (0.75 + Math.random() / 2));
-      pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+      closed = true;
+      if (!working) end();
     };
 
+    /** Frames of one kind that wait together are given together. Those that came before the end count. */
     async function work() {
       working = true;
       try {
         while (frames.length && socket === mine) {
           pause = FIRST_PAUSE_MS;
-          // Items that wait together are stored together.
-          const items = frames.findIndex((frame) => frame.op !== 'item');
-          const length = items === 0 ? 1 : items === -1 ? frames.length : items;
-          await handlers.onFrames(frames.splice(0, length));
+          const other = frames.findIndex((frame) => frame.op !== frames[0].op);
+          await handlers.onFrames(frames.splice(0, other === -1 ? frames.length : other));
         }
       } catch (error) {
         console.error(error);
+        frames.length = 0; // what was not acknowledged comes again
         mine.close();
-      } finally {
-        working = false;
       }
+      working = false;
+      if (closed) end();
     }
+
+    function end() {
+      if (socket !== mine) return;
+      socket = null;
+      failQuestions();
+      handlers.onClosed();
+      if (!wanted) return;
+      timer = setTimeout(open, pause * (0.75 + Math.random() / 2));
+      pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+    }
+  }
+
+  function failQuestions() {
+    for (const { fail } of [...questions.values()]) fail(new Error('the connection was lost'));
   }
 });

@@ -14,6 +14,8 @@ __d('PageStorage', [], (_global, _require, _import, _module, exports) => {
   const STORES = ['login', 'chats', 'contacts', 'messages', 'unsent', 'items'];
   // Numbers of items are forgotten when this many newer ones are there; the server sends in order.
   const ITEMS_KEPT = 2000;
+  // The most writes that share a transaction. More wait: as many as the server and the library have under way.
+  const BATCH = 64;
 
   let database = null;
   let lastOrder = 0;
@@ -40,25 +42,50 @@ __d('PageStorage', [], (_global, _require, _import, _module, exports) => {
     database = await result(request);
   };
 
-  /** Runs `work` with the stores of one transaction and resolves when that is complete. */
-  exports.write = async (work) => {
+  const waiting = [];
+  let working = false;
+
+  /**
+   * Runs `work(stores, result)` within a transaction and resolves when that is complete. Works that wait share one; when one
+   * of them fails they run again, each in its own, so that a work may run twice.
+   */
+  exports.write = (work) =>
+    new Promise((resolve, reject) => {
+      waiting.push({ work, resolve, reject });
+      if (!working) void writeWaiting();
+    });
+
+  async function writeWaiting() {
+    working = true;
+    while (waiting.length) {
+      const batch = waiting.splice(0, BATCH);
+      try {
+        await commit(batch);
+      } catch {
+        for (const each of batch) await commit([each]).catch(each.reject);
+      }
+    }
+    working = false;
+  }
+
+  async function commit(batch) {
     const transaction = database.transaction(STORES, 'readwrite');
     const done = new Promise((resolve, reject) => {
       transaction.oncomplete = resolve;
       transaction.onabort = () => reject(transaction.error ?? new Error('the transaction was aborted'));
     });
+    done.catch(() => {}); // an error of a work says more
     const stores = Object.fromEntries(STORES.map((name) => [name, transaction.objectStore(name)]));
-    let value;
+    const values = [];
     try {
-      value = await work(stores, result);
+      for (const { work } of batch) values.push(await work(stores, result));
     } catch (error) {
-      done.catch(() => {}); // the error below says more
       transaction.abort();
       throw error;
     }
     await done;
-    return value;
-  };
+    batch.forEach(({ resolve }, index) => resolve(values[index]));
+  }
 
   const read = (name) => database.transaction(name).objectStore(name);
 
