@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Zoned;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use mlua::{AnyUserData, Lua, UserData, UserDataMethods, Value as LuaValue};
@@ -93,10 +92,10 @@ impl Bot {
         let zone = TimeZone::get(zone).map_err(|_| wrong(format!("there is no time zone '{zone}'")))?;
         let now = options.get("now").and_then(Value::as_str).unwrap_or("2026-01-05T12:00");
         let now: DateTime = now.parse().map_err(|_| wrong(format!("now = \"{now}\" is not like \"2026-01-05T07:30\"")))?;
-        let now: Zoned = now.to_zoned(zone.clone()).map_err(|error| wrong(error.to_string()))?;
+        let now = zone.to_timestamp(now).map_err(|error| wrong(error.to_string()))?;
         let endpoints = host.endpoint.keys().map(String::as_str).collect::<Vec<_>>();
         let world = Rc::new(Invented::new(
-            now.timestamp().as_millisecond(),
+            now.as_millisecond(),
             zone,
             texts(&options, "accounts", &["main"]),
             texts(&options, "endpoints", &endpoints),
