@@ -74,12 +74,13 @@ impl Sweeper {
         let mut finished = 0;
         loop {
             let pause = self.room.tempo.mark_every;
-            tokio::select! {
-                changed = self.wanted.wait_for(|wish| *wish > finished) => if changed.is_err() { return },
-                () = tokio::time::sleep(pause), if finished > 0 => {
-                    self.mark_complete().await;
-                    continue;
-                }
+            let wished = tokio::select! {
+                changed = self.wanted.wait_for(|wish| *wish > finished) => if changed.is_ok() { true } else { return },
+                () = tokio::time::sleep(pause), if finished > 0 => false,
+            };
+            if !wished {
+                self.mark_complete().await;
+                continue;
             }
             let wish = *self.wanted.borrow();
             self.until_ready().await;
