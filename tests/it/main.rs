@@ -1,3 +1,4 @@
 //! The integration tests, one binary: real Chromium, real library, real sockets, real files.
 
+mod page;
 mod support;
