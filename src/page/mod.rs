@@ -26,6 +26,7 @@ mod snapshot;
 mod tab;
 
 pub use error::Error;
+pub use executable::find_browser;
 pub use library::Library;
 pub use report::{Begun, ChatSummary, Format, Me, Ordered, PageEvent, PageStatus, REPORTS, Report, Resolved};
 pub use tab::{Launch, Tab};

@@ -7,5 +7,8 @@ mod journey;
 mod layers;
 mod script_tools;
 mod store;
+#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+mod page;
+mod simulator;
 mod support;
 mod webhook;
