@@ -49,6 +49,34 @@ pub struct Config {
     pub secrets: BTreeMap<String, Secret>,
 }
 
+impl Config {
+    /// The names of the sections that are not the same in `other`.
+    #[must_use]
+    pub fn differs_from(&self, other: &Self) -> Vec<&'static str> {
+        let sections = [
+            ("data", self.data != other.data),
+            ("log", self.log != other.log),
+            ("admin", self.admin != other.admin),
+            ("whatsapp", self.whatsapp != other.whatsapp),
+            ("browser", self.browser != other.browser),
+            ("accounts", self.accounts != other.accounts),
+            ("account", self.account != other.account),
+            ("scripts", self.scripts != other.scripts),
+            ("plugins", self.plugins != other.plugins),
+            ("script", self.script != other.script),
+            ("endpoint", self.endpoint != other.endpoint),
+            ("webhooks", self.webhooks != other.webhooks),
+            ("egress", self.egress != other.egress),
+            ("pacing", self.pacing != other.pacing),
+            ("secrets", self.secrets != other.secrets),
+        ];
+        sections
+            .into_iter()
+            .filter_map(|(name, differs)| differs.then_some(name))
+            .collect()
+    }
+}
+
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

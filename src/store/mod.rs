@@ -1,1 +1,189 @@
-//! The store room.
+//! The store room: everything that must outlive the process, in one embedded database.
+//!
+//! In: [`Batch`]es of changes, by [`Store::commit`]. Out: the journal, marks, accounts, intents, positions, kv, outbox and
+//! admin keys, by the reading methods. The only room that knows sled.
+//!
+//! * **One writer.** A thread of its own takes batches from a bounded queue, joins those that wait to one commit, writes it
+//!   as one atomic step, syncs the disk, and only then answers and tells the readers. A batch is kept whole or not at all; one
+//!   that is refused (a conflict, a limit) is refused alone.
+//! * **Acknowledged means durable**, through kill -9 and loss of power, by the guards in `durable` and `disk`.
+//! * **One tree.** All tables lie in one sled tree under prefixes (`layout`): one `apply_batch` is atomic over all of them.
+//!   Measured, it is as fast as a transaction over several trees, and needs no retries and no closure that runs twice.
+//! * **Readers** see what is committed, on the runtime's blocking threads, at most eight at a time. New events and
+//!   deliveries show only once they are durable. Other rows may show a moment earlier, which is harmless: whatever is
+//!   committed on their account lies behind them in the same log.
+//! * **When the disk fails**, every waiting batch fails as [`Error::Down`], the database is closed and opened again after 1 s,
+//!   doubling to 30 s. Whether such a batch was kept can be asked afterwards (`page_mark`, `intent`, `position`).
+//!
+//! Rows: `layout`; their form: `record`; numbering and staging: `stage`; what is removed in the background: `sweep`.
+
+mod accounts;
+mod batch;
+mod disk;
+mod durable;
+mod error;
+mod ids;
+mod intents;
+mod journal;
+mod keys;
+mod kv;
+mod layout;
+mod lock;
+mod marks;
+mod opening;
+mod outbox;
+mod position;
+mod record;
+mod runs;
+mod stage;
+mod sweep;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+pub use accounts::{AccountRecord, Desired, Webhook};
+pub use batch::{Batch, Committed, EVENTS_PER_BATCH, NewEvent, Once, PageMark, ROWS_PER_BATCH, ROWS_PER_COMMIT};
+pub use error::Error;
+pub use intents::Intent;
+pub use keys::KeyRecord;
+pub use kv::{Expect, KvEntry, KvOp, KvWrite, VALUE_MAX};
+pub use lock::LOCK_FILE;
+pub use marks::MESSAGE;
+pub use outbox::{BODY_MAX, DeadLetter, Delivery, OutboxChange, Post};
+pub use position::Position;
+pub use runs::{DeadRun, FailedRun, Verdict};
+
+use disk::Disk;
+use writer::Command;
+
+/// Batches that may wait for the writer; one more waits in its caller.
+const QUEUE: usize = 4096;
+
+/// Readers at a time; one more waits.
+const READERS: usize = 8;
+
+/// The folder of the database in the data folder.
+const FOLDER: &str = "store";
+
+/// A handle on the store; clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+    readers: Arc<Semaphore>,
+}
+
+/// What the writer and the handles share.
+#[derive(Debug)]
+struct Shared {
+    /// `None` while the database is closed.
+    disk: RwLock<Option<Disk>>,
+    /// Why it is closed.
+    down: Mutex<Error>,
+    head: watch::Sender<u64>,
+    outbox: watch::Sender<u64>,
+    durable_id: Mutex<u128>,
+    tail: Mutex<journal::Tail>,
+}
+
+impl Shared {
+    fn tail(&self) -> MutexGuard<'_, journal::Tail> {
+        unpoisoned(self.tail.lock())
+    }
+}
+
+impl Store {
+    /// Opens the store of a data folder, or makes it, and takes the folder for this process. Blocks, for about a second per
+    /// million rows. The database lies in `<dir>/store`, the lock in `<dir>/wharf.lock`.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] at once if another host has the folder; [`Error::NetworkFolder`], [`Error::NewerSchema`],
+    /// [`Error::Corrupt`] and [`Error::Folder`] as they say.
+    pub fn open(dir: &Path, cache_bytes: u64) -> Result<Store, Error> {
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let shared = opening::start(dir, cache_bytes, queue)?;
+        Ok(Store {
+            commands,
+            shared,
+            readers: Arc::new(Semaphore::new(READERS)),
+        })
+    }
+
+    /// Makes a batch durable, whole or not at all. While 4,096 batches wait, it waits for a place.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`], [`Error::NotANumber`], [`Error::TooLarge`] and [`Error::Invalid`] refuse the batch: nothing of it
+    /// was kept. After [`Error::Down`] it may have been kept; that can be seen when the store is back.
+    pub async fn commit(&self, batch: Batch) -> Result<Committed, Error> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Commit {
+            batch: Box::new(batch),
+            answer,
+        };
+        self.commands.send(command).await.map_err(|_| Error::Closed)?;
+        answered.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Commits what waits, closes the database and lets go of the folder. Later calls fail as [`Error::Closed`].
+    ///
+    /// # Errors
+    /// [`Error::Down`] if what was written last could not be synced; it was not acknowledged either.
+    pub async fn close(&self) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        if self.commands.send(Command::Close { answer }).await.is_err() {
+            return Ok(());
+        }
+        answered.await.unwrap_or(Ok(()))
+    }
+
+    /// Returns when the writer has ended: after [`Store::close`], or because it panicked.
+    pub async fn stopped(&self) {
+        self.commands.closed().await;
+    }
+
+    /// Changes when a commit with posts has become durable.
+    #[must_use]
+    pub fn outbox_changed(&self) -> watch::Receiver<u64> {
+        self.shared.outbox.subscribe()
+    }
+
+    /// The id up to which everything is durable.
+    fn durable_id(&self) -> u128 {
+        *unpoisoned(self.shared.durable_id.lock())
+    }
+
+    /// Runs a reading closure on a blocking thread.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Disk) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = self.readers.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
+        let shared = self.shared.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let disk = unpoisoned(shared.disk.read());
+            match disk.as_ref() {
+                Some(disk) => work(disk),
+                None => Err(unpoisoned(shared.down.lock()).clone()),
+            }
+        });
+        done.await
+            .unwrap_or_else(|err| Err(Error::corrupt(format!("a reader panicked: {err}"))))
+    }
+}
+
+/// The wall clock, in milliseconds since 1970.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A lock's content, also after a thread panicked with it: what these locks hold is replaced whole, never half.
+fn unpoisoned<T>(locked: Result<T, PoisonError<T>>) -> T {
+    locked.unwrap_or_else(PoisonError::into_inner)
+}

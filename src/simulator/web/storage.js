@@ -120,6 +120,7 @@ __d('PageStorage', [], (_global, _require, _import, _module, exports) => {
       request.onsuccess = () => {
         const cursor = request.result;
         if (cursor && found.length < count) {
+          lastOrder = Math.max(lastOrder, cursor.value.order); // a clock that was set back must not mix the order
           found.push(cursor.value);
           cursor.continue();
         } else {

@@ -1,6 +1,10 @@
 //! What the tests share.
 
 pub(crate) mod browser;
+pub(crate) mod client;
+pub(crate) mod host;
+pub(crate) mod phones;
+pub(crate) mod receiver;
 pub(crate) mod simulator;
 
 use std::time::Duration;

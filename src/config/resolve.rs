@@ -1,0 +1,386 @@
+//! From layers as written to the configuration in force: environment over file over the embedded defaults.
+//!
+//! In: [`File`] layers. Out: [`Config`], or an [`Error`] that names file and line. A value is checked here once, so that no
+//! room needs to.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use toml::Spanned;
+
+use super::file::{self, File, LogFormat, line_of};
+use super::resolved::{
+    Account, Accounts, Admin, Browser, BrowserKind, Config, Data, Egress, Endpoint, Log, Pacing, Scripts, Secret,
+    Webhooks, Whatsapp,
+};
+use super::value::{SecretText, Span};
+use super::{Error, Place};
+
+/// A layer with what is needed to say where a value stands.
+pub(super) struct Layer {
+    pub(super) name: PathBuf,
+    pub(super) text: String,
+    pub(super) file: File,
+}
+
+impl Layer {
+    pub(super) fn parse(name: &Path, text: String) -> Result<Self, Error> {
+        let file = File::parse(&text, name)?;
+        Ok(Self {
+            name: name.to_owned(),
+            text,
+            file,
+        })
+    }
+
+    fn refuse<T>(&self, value: &Spanned<T>, message: impl Into<String>) -> Error {
+        let line = Some(line_of(&self.text, value.span().start));
+        Error::Invalid {
+            place: Place {
+                file: self.name.clone(),
+                line,
+            },
+            message: message.into(),
+        }
+    }
+
+    fn secret(&self, text: &Spanned<SecretText>) -> Result<Secret, Error> {
+        text.get_ref().resolve().map_err(|message| self.refuse(text, message))
+    }
+}
+
+/// Finds a key in the first layer that has it, with that layer.
+macro_rules! pick {
+    ($layers:expr, $section:ident . $key:ident) => {
+        $layers
+            .iter()
+            .find_map(|layer| layer.file.$section.$key.as_ref().map(|value| (layer, value)))
+            .expect(concat!(
+                "config.toml sets ",
+                stringify!($section),
+                ".",
+                stringify!($key)
+            ))
+    };
+}
+
+/// The same, checked: the condition must hold for the value.
+macro_rules! checked {
+    ($layers:expr, $section:ident . $key:ident, $ok:expr, $message:expr) => {{
+        let (layer, value) = pick!($layers, $section.$key);
+        if !$ok(value.get_ref()) {
+            return Err(layer.refuse(value, $message));
+        }
+        value.get_ref()
+    }};
+}
+
+fn some_time(span: &Span) -> bool {
+    !span.0.is_zero()
+}
+
+/// Stacks `layers`, the strongest first; relative paths start at `base`.
+pub(super) fn resolve(layers: &[Layer], base: &Path) -> Result<Config, Error> {
+    let at = |path: &Path| {
+        if path.is_absolute() {
+            path.to_owned()
+        } else {
+            base.join(path)
+        }
+    };
+    let webhooks = webhooks(layers)?;
+    let plugins = tables(layers, |file| &file.plugins);
+    let enabled = plugins
+        .iter()
+        .filter(|(_, table)| table.get("enabled") != Some(&Value::Bool(false)));
+    let enabled = enabled.map(|(name, _)| name.clone()).collect();
+    let plugins = plugins.into_iter().map(|(name, mut table)| {
+        table.remove("enabled");
+        (name, table)
+    });
+    Ok(Config {
+        data: Data {
+            dir: at(pick!(layers, data.dir).1),
+            cache: checked!(
+                layers,
+                data.cache,
+                |size: &super::value::Size| size.0 >= 1 << 20,
+                "at least \"1MiB\""
+            )
+            .0,
+        },
+        log: Log {
+            level: checked!(
+                layers,
+                log.level,
+                is_filter,
+                "not a log filter; try \"info\" or \"info,wharf=debug\""
+            )
+            .clone(),
+            json: *pick!(layers, log.format).1 == LogFormat::Json,
+        },
+        admin: admin(layers)?,
+        whatsapp: Whatsapp {
+            url: checked!(
+                layers,
+                whatsapp.url,
+                is_http,
+                "not an address: it starts with http:// or https://"
+            )
+            .clone(),
+            library: at(pick!(layers, whatsapp.library).1),
+        },
+        browser: browser(layers)?,
+        accounts: Accounts {
+            max: *pick!(layers, accounts.max).1,
+        },
+        scripts: scripts(layers, &at, enabled)?,
+        plugins: plugins.collect(),
+        script: tables(layers, |file| &file.script),
+        endpoint: endpoints(layers, &webhooks)?,
+        egress: Egress {
+            allow: pick!(layers, egress.allow).1.clone(),
+        },
+        account: accounts(layers)?,
+        pacing: pacing(layers)?,
+        secrets: secrets(layers)?,
+        webhooks,
+    })
+}
+
+fn is_filter(text: &String) -> bool {
+    !text.is_empty() && text.parse::<tracing_subscriber::EnvFilter>().is_ok()
+}
+
+fn is_http(url: &String) -> bool {
+    url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
+}
+
+fn admin(layers: &[Layer]) -> Result<Admin, Error> {
+    let listen = checked!(
+        layers,
+        admin.listen,
+        |address: &std::net::SocketAddr| address.ip().is_loopback(),
+        "the admin listens on loopback addresses only; put a reverse proxy with TLS before it"
+    );
+    Ok(Admin {
+        enabled: *pick!(layers, admin.enabled).1,
+        listen: *listen,
+        hosts: pick!(layers, admin.hosts).1.clone(),
+    })
+}
+
+fn kind(written: file::BrowserKind) -> BrowserKind {
+    match written {
+        file::BrowserKind::Auto => BrowserKind::Auto,
+        file::BrowserKind::Shell => BrowserKind::Shell,
+        file::BrowserKind::Chromium => BrowserKind::Chromium,
+    }
+}
+
+fn browser(layers: &[Layer]) -> Result<Browser, Error> {
+    let interval = checked!(
+        layers,
+        browser.snapshot_interval,
+        |(short, long): &(Span, Span)| short.0 <= long.0,
+        "the first time must not be longer than the second"
+    );
+    Ok(Browser {
+        executable: layers.iter().find_map(|layer| layer.file.browser.executable.clone()),
+        kind: kind(*pick!(layers, browser.kind).1),
+        sandbox: *pick!(layers, browser.sandbox).1,
+        snapshot_interval: (interval.0.0, interval.1.0),
+    })
+}
+
+fn scripts(layers: &[Layer], at: &dyn Fn(&Path) -> PathBuf, enabled: Vec<String>) -> Result<Scripts, Error> {
+    let must = "must be longer than no time at all";
+    let memory = |size: &super::value::Size| size.0 >= 1 << 20;
+    Ok(Scripts {
+        dir: at(pick!(layers, scripts.dir).1),
+        plugins: at(pick!(layers, scripts.plugins).1),
+        order: pick!(layers, scripts.order).1.clone(),
+        enabled,
+        cpu: checked!(layers, scripts.cpu, some_time, must).0,
+        wall: checked!(layers, scripts.wall, some_time, must).0,
+        gate_wall: checked!(layers, scripts.gate_wall, some_time, must).0,
+        load: checked!(layers, scripts.load, some_time, must).0,
+        memory: checked!(layers, scripts.memory, memory, "a VM needs at least \"1MiB\"").0,
+        patience: pick!(layers, scripts.patience).1.0,
+        quiet: pick!(layers, scripts.quiet).1.0,
+    })
+}
+
+fn webhooks(layers: &[Layer]) -> Result<Webhooks, Error> {
+    Ok(Webhooks {
+        timeout: checked!(layers, webhooks.timeout, is_timeout, TIMEOUT).0,
+        retries: pick!(layers, webhooks.retries).1.iter().map(|span| span.0).collect(),
+        in_flight: *checked!(
+            layers,
+            webhooks.in_flight,
+            |n: &usize| (1..=4096).contains(n),
+            "1 to 4096"
+        ),
+    })
+}
+
+const TIMEOUT: &str = "a timeout is \"1s\" to \"30s\"";
+
+fn is_timeout(span: &Span) -> bool {
+    (1..=30).contains(&span.0.as_secs())
+}
+
+fn endpoints(layers: &[Layer], webhooks: &Webhooks) -> Result<BTreeMap<String, Endpoint>, Error> {
+    let mut all = BTreeMap::new();
+    for layer in layers.iter().rev() {
+        for (name, written) in &layer.file.endpoint {
+            if !is_http(written.url.get_ref()) {
+                return Err(layer.refuse(&written.url, "not an address: it starts with http:// or https://"));
+            }
+            if let Some(bad) = written.timeout.as_ref().filter(|span| !is_timeout(span.get_ref())) {
+                return Err(layer.refuse(bad, TIMEOUT));
+            }
+            if let Some(bad) = written.in_flight.as_ref().filter(|n| *n.get_ref() == 0) {
+                return Err(layer.refuse(bad, "at least 1 request at a time"));
+            }
+            let headers = written
+                .headers
+                .iter()
+                .map(|(name, text)| Ok((name.clone(), layer.secret(text)?)));
+            all.insert(
+                name.clone(),
+                Endpoint {
+                    url: written.url.get_ref().clone(),
+                    secret: written.secret.as_ref().map(|text| signing(layer, text)).transpose()?,
+                    headers: headers.collect::<Result<_, Error>>()?,
+                    timeout: written
+                        .timeout
+                        .as_ref()
+                        .map_or(webhooks.timeout, |span| span.get_ref().0),
+                    in_flight: written.in_flight.as_ref().map_or(8, |n| *n.get_ref()),
+                },
+            );
+        }
+    }
+    Ok(all)
+}
+
+/// A signing secret must be one, or every delivery would fail later.
+fn signing(layer: &Layer, text: &Spanned<SecretText>) -> Result<Secret, Error> {
+    use base64::Engine as _;
+    let secret = layer.secret(text)?;
+    let bytes = secret.reveal().strip_prefix("whsec_").unwrap_or_default();
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(bytes)
+        .unwrap_or_default();
+    if (24..=64).contains(&bytes.len()) {
+        Ok(secret)
+    } else {
+        Err(layer.refuse(text, "a signing secret is `whsec_` and 24 to 64 random bytes in base64"))
+    }
+}
+
+fn accounts(layers: &[Layer]) -> Result<BTreeMap<crate::event::AccountId, Account>, Error> {
+    let mut all = BTreeMap::new();
+    for layer in layers.iter().rev() {
+        for (id, written) in &layer.file.account {
+            if let Some(bad) = written.webhook_url.as_ref().filter(|url| !is_http(url.get_ref())) {
+                return Err(layer.refuse(bad, "not an address: it starts with http:// or https://"));
+            }
+            let own = written
+                .pacing
+                .as_ref()
+                .map(|own| own_pacing(layers, layer, own))
+                .transpose()?;
+            all.insert(
+                id.clone(),
+                Account {
+                    name: written.name.clone(),
+                    webhook_url: written.webhook_url.as_ref().map(|url| url.get_ref().clone()),
+                    webhook_secret: written
+                        .webhook_secret
+                        .as_ref()
+                        .map(|text| signing(layer, text))
+                        .transpose()?,
+                    browser: written.browser.map(kind),
+                    pacing: own,
+                },
+            );
+        }
+    }
+    Ok(all)
+}
+
+fn per_minute<'a>(layer: &Layer, written: &'a Spanned<u32>) -> Result<&'a u32, Error> {
+    if *written.get_ref() == 0 {
+        return Err(layer.refuse(written, "at least 1 message a minute; to stop an account, stop it"));
+    }
+    Ok(written.get_ref())
+}
+
+fn pacing(layers: &[Layer]) -> Result<Pacing, Error> {
+    let (layer, minute) = pick!(layers, pacing.per_minute);
+    Ok(Pacing {
+        enabled: *pick!(layers, pacing.enabled).1,
+        per_chat: pick!(layers, pacing.per_chat).1.0,
+        per_minute: *per_minute(layer, minute)?,
+        waiting: *pick!(layers, pacing.waiting).1,
+    })
+}
+
+fn own_pacing(layers: &[Layer], layer: &Layer, own: &file::Pacing) -> Result<Pacing, Error> {
+    let general = pacing(layers)?;
+    let minute = own
+        .per_minute
+        .as_ref()
+        .map(|written| per_minute(layer, written))
+        .transpose()?;
+    Ok(Pacing {
+        enabled: own.enabled.unwrap_or(general.enabled),
+        per_chat: own.per_chat.map_or(general.per_chat, |span| span.0),
+        per_minute: minute.copied().unwrap_or(general.per_minute),
+        waiting: own.waiting.unwrap_or(general.waiting),
+    })
+}
+
+fn secrets(layers: &[Layer]) -> Result<BTreeMap<String, Secret>, Error> {
+    let mut all = BTreeMap::new();
+    for layer in layers.iter().rev() {
+        for (name, text) in &layer.file.secrets {
+            all.insert(name.clone(), layer.secret(text)?);
+        }
+    }
+    Ok(all)
+}
+
+/// Free-form tables: a stronger layer replaces single keys of a weaker one.
+fn tables(
+    layers: &[Layer],
+    of: impl Fn(&File) -> &BTreeMap<String, toml::Table>,
+) -> BTreeMap<String, Map<String, Value>> {
+    let mut all: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for layer in layers.iter().rev() {
+        for (name, table) in of(&layer.file) {
+            let merged = all.entry(name.clone()).or_default();
+            for (key, value) in table {
+                merged.insert(key.clone(), json(value));
+            }
+        }
+    }
+    all
+}
+
+fn json(value: &toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => Value::String(text.clone()),
+        toml::Value::Integer(number) => (*number).into(),
+        toml::Value::Float(number) => (*number).into(),
+        toml::Value::Boolean(yes) => (*yes).into(),
+        toml::Value::Datetime(time) => Value::String(time.to_string()),
+        toml::Value::Array(items) => items.iter().map(json).collect(),
+        toml::Value::Table(table) => {
+            Value::Object(table.iter().map(|(key, value)| (key.clone(), json(value))).collect())
+        }
+    }
+}

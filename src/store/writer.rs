@@ -1,0 +1,339 @@
+//! The writer: one thread that turns batches into durable commits.
+//!
+//! In: the queue of batches. Out: answers, after the disk has synced; then the journal's head, the tail in memory and the
+//! outbox's watch move. Must not do anything that waits on the outside world but the disk.
+//!
+//! A commit is what has gathered while the one before was synced: at most 64 batches and about 128 rows, written by one
+//! `apply_batch`, then synced. No timer delays it. While the database is closed after a failure of the disk, batches are
+//! answered with [`Error::Down`] at once.
+
+mod recovery;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::batch::{Batch, Committed, ROWS_PER_COMMIT};
+use super::journal::Numbered;
+use super::lock::Lock;
+use super::stage::{self, Head, Layer, Rows};
+use super::sweep::{self, Sweep};
+use super::{Error, Shared, unpoisoned};
+
+/// Batches in one commit.
+const BATCHES: usize = 64;
+
+/// When the first round of the sweep begins, and the time from one round to the next.
+const ROUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+
+/// Time between two steps of work in the background.
+const STEP: Duration = Duration::from_millis(50);
+
+type Answer = oneshot::Sender<Result<Committed, Error>>;
+type ClosedAnswer = oneshot::Sender<Result<(), Error>>;
+
+/// What the writer is asked.
+pub(super) enum Command {
+    Commit { batch: Box<Batch>, answer: Answer },
+    Close { answer: ClosedAnswer },
+}
+
+/// The thread's own state.
+pub(super) struct Writer {
+    folder: PathBuf,
+    cache_bytes: u64,
+    shared: Arc<Shared>,
+    queue: mpsc::Receiver<Command>,
+    /// Only for waiting on the queue with a deadline.
+    clock: tokio::runtime::Runtime,
+    /// The numbering as it is durable.
+    head: Head,
+    /// Accounts whose removal is not finished.
+    removed: Vec<String>,
+    sweep: Sweep,
+    next_step: Instant,
+    /// A batch that did not fit into the last commit.
+    carry: Option<(Box<Batch>, Answer)>,
+    closing: Option<ClosedAnswer>,
+}
+
+/// What woke the writer.
+enum Wake {
+    Command(Command),
+    Deadline,
+    NoHandles,
+}
+
+/// Batches on their way into one commit.
+struct Group {
+    rows: Rows,
+    head: Head,
+    estimate: usize,
+    made: Vec<(Answer, Committed)>,
+    events: Vec<Numbered>,
+    event_bytes: usize,
+    posts: bool,
+    removed: Vec<String>,
+}
+
+impl Writer {
+    /// A writer for a database that was just opened and lies in `shared`.
+    pub(super) fn new(
+        folder: PathBuf,
+        cache_bytes: u64,
+        shared: Arc<Shared>,
+        queue: mpsc::Receiver<Command>,
+        head: Head,
+        removed: Vec<String>,
+    ) -> Result<Writer, Error> {
+        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        Ok(Writer {
+            clock: clock.map_err(|err| Error::folder("make a timer for the store in", &folder, err))?,
+            folder,
+            cache_bytes,
+            shared,
+            queue,
+            head,
+            removed,
+            sweep: Sweep::default(),
+            next_step: Instant::now() + ROUNDS.0,
+            carry: None,
+            closing: None,
+        })
+    }
+
+    /// Works until the store is closed or has no handles any more; the folder is let go of at the end.
+    pub(super) fn run(mut self, lock: Lock) {
+        while self.closing.is_none() {
+            let result = match self.wait(self.next_step) {
+                Wake::Command(Command::Commit { batch, answer }) => self.commit(batch, answer),
+                Wake::Command(Command::Close { answer }) => {
+                    self.closing = Some(answer);
+                    Ok(())
+                }
+                Wake::Deadline => Ok(()),
+                Wake::NoHandles => break,
+            };
+            let result = result.and_then(|()| {
+                if Instant::now() < self.next_step {
+                    Ok(())
+                } else {
+                    self.background()
+                }
+            });
+            if let Err(err) = result {
+                self.recover(err);
+            }
+        }
+        let last = self.shut(Error::Closed);
+        drop(lock);
+        if let Some(answer) = self.closing {
+            // Whoever asked may have gone.
+            drop(answer.send(last));
+        }
+    }
+
+    fn wait(&mut self, until: Instant) -> Wake {
+        if let Some((batch, answer)) = self.carry.take() {
+            return Wake::Command(Command::Commit { batch, answer });
+        }
+        if let Ok(command) = self.queue.try_recv() {
+            return Wake::Command(command);
+        }
+        let next = async { tokio::time::timeout_at(until.into(), self.queue.recv()).await };
+        match self.clock.block_on(next) {
+            Ok(Some(command)) => Wake::Command(command),
+            Ok(None) => Wake::NoHandles,
+            Err(_) => Wake::Deadline,
+        }
+    }
+
+    /// One commit: this batch and what else waits. An error is the disk's; the batches have their answers then.
+    fn commit(&mut self, batch: Box<Batch>, answer: Answer) -> Result<(), Error> {
+        let mut group = Group {
+            rows: Rows::new(),
+            head: self.head,
+            estimate: 0,
+            made: Vec::new(),
+            events: Vec::new(),
+            event_bytes: 0,
+            posts: false,
+            removed: Vec::new(),
+        };
+        let done = self
+            .gather(&mut group, batch, answer)
+            .and_then(|()| self.write(&mut group));
+        if let Err(err) = done {
+            for (answer, _) in group.made {
+                drop(answer.send(Err(err.clone())));
+            }
+            return Err(err);
+        }
+        self.publish(group);
+        Ok(())
+    }
+
+    fn gather(&mut self, group: &mut Group, batch: Box<Batch>, answer: Answer) -> Result<(), Error> {
+        while let Some(account) = makes(&batch, &self.removed) {
+            if let Err(err) = self.remove(&account) {
+                drop(answer.send(Err(err.clone())));
+                return Err(err);
+            }
+        }
+        self.add(group, batch, answer)?;
+        while group.made.len() < BATCHES && group.estimate < ROWS_PER_COMMIT {
+            match self.queue.try_recv() {
+                Ok(Command::Commit { batch, answer }) => {
+                    let full = group.estimate + batch.rows() > ROWS_PER_COMMIT;
+                    if full || makes(&batch, &self.removed).is_some() || makes(&batch, &group.removed).is_some() {
+                        self.carry = Some((batch, answer));
+                        break;
+                    }
+                    self.add(group, batch, answer)?;
+                }
+                Ok(Command::Close { answer }) => {
+                    self.closing = Some(answer);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stages a batch. One that is refused gets its answer and leaves nothing.
+    fn add(&self, group: &mut Group, batch: Box<Batch>, answer: Answer) -> Result<(), Error> {
+        let estimate = batch.rows();
+        let posts = !batch.posts.is_empty();
+        let gone = batch.accounts.iter().filter(|(_, record)| record.is_none());
+        let removed: Vec<String> = gone.map(|(id, _)| id.to_string()).collect();
+        let disk = unpoisoned(self.shared.disk.read());
+        let Some(disk) = disk.as_ref() else {
+            return Err(Error::Closed);
+        };
+        let staged = match stage::stage(disk, &group.rows, group.head, *batch, super::now()) {
+            Ok(staged) => staged,
+            Err(err) => {
+                // Whoever asked may have gone.
+                drop(answer.send(Err(err.clone())));
+                return if err.is_of_the_disk() { Err(err) } else { Ok(()) };
+            }
+        };
+        group.rows.extend(staged.rows);
+        group.head = staged.head;
+        group.estimate += estimate;
+        group.events.extend(staged.events.iter().flatten().cloned());
+        group.event_bytes += staged.event_bytes;
+        group.posts |= posts;
+        group.removed.extend(removed);
+        let commit = staged.head.commit;
+        group.made.push((
+            answer,
+            Committed {
+                commit,
+                events: staged.events,
+                deliveries: staged.deliveries,
+            },
+        ));
+        Ok(())
+    }
+
+    fn write(&self, group: &mut Group) -> Result<(), Error> {
+        if group.rows.is_empty() {
+            return Ok(());
+        }
+        let disk = unpoisoned(self.shared.disk.read());
+        let Some(disk) = disk.as_ref() else {
+            return Err(Error::Closed);
+        };
+        disk.apply(std::mem::take(&mut group.rows))?;
+        if group.events.iter().any(|(_, event)| event.event.is_message()) {
+            tracing::trace!(target: "wharf::path", "message in commit");
+        }
+        disk.sync()
+    }
+
+    /// Tells everybody of a commit that is durable: readers first, so that who gets the answer finds what it promises.
+    fn publish(&mut self, group: Group) {
+        self.head = group.head;
+        self.removed.extend(group.removed);
+        if !self.removed.is_empty() {
+            self.next_step = self.next_step.min(Instant::now() + STEP);
+        }
+        *unpoisoned(self.shared.durable_id.lock()) = group.head.ids.last();
+        if !group.events.is_empty() {
+            self.shared.tail().push(group.events, group.event_bytes);
+            self.shared.head.send_replace(group.head.offset);
+        }
+        if group.posts {
+            self.shared.outbox.send_modify(|changes| *changes += 1);
+        }
+        for (answer, committed) in group.made {
+            // Whoever asked may have gone; the batch is kept all the same.
+            drop(answer.send(Ok(committed)));
+        }
+    }
+
+    /// A step of what goes by itself.
+    fn background(&mut self) -> Result<(), Error> {
+        if let Some(account) = self.removed.first().cloned() {
+            self.next_step = Instant::now() + STEP;
+            return self.remove_step(&account);
+        }
+        let mut sweep = std::mem::take(&mut self.sweep);
+        let over = self.write_layer(|layer| sweep.step(layer, super::now()))?;
+        self.sweep = sweep;
+        self.next_step = Instant::now() + if over { ROUNDS.1 } else { STEP };
+        Ok(())
+    }
+
+    /// Removes all that is left of an account.
+    fn remove(&mut self, account: &str) -> Result<(), Error> {
+        while self.removed.iter().any(|removed| removed == account) {
+            self.remove_step(account)?;
+        }
+        Ok(())
+    }
+
+    fn remove_step(&mut self, account: &str) -> Result<(), Error> {
+        if self.write_layer(|layer| sweep::remove_account(layer, account))? {
+            self.removed.retain(|removed| removed != account);
+        }
+        Ok(())
+    }
+
+    /// A commit of the writer's own. A row that cannot be read ends this round and no more: it is found again where it
+    /// matters.
+    fn write_layer(&self, work: impl FnOnce(&mut Layer<'_>) -> Result<bool, Error>) -> Result<bool, Error> {
+        let disk = unpoisoned(self.shared.disk.read());
+        let Some(disk) = disk.as_ref() else {
+            return Err(Error::Closed);
+        };
+        let nothing = Rows::new();
+        let mut layer = Layer::over(disk, &nothing, self.head);
+        let over = match work(&mut layer) {
+            Ok(over) => over,
+            Err(err) if err.is_of_the_disk() => return Err(err),
+            Err(err) => {
+                tracing::error!(error = %err, "the store could not be swept");
+                return Ok(true);
+            }
+        };
+        let rows = layer.into_rows();
+        if !rows.is_empty() {
+            disk.apply(rows)?;
+            disk.sync()?;
+        }
+        Ok(over)
+    }
+}
+
+/// The account that a batch makes while rows of an earlier one of that name are still to be removed.
+fn makes(batch: &Batch, removed: &[String]) -> Option<String> {
+    let made = batch.accounts.iter().filter(|(_, record)| record.is_some());
+    made.map(|(id, _)| id.as_str())
+        .find(|id| removed.iter().any(|gone| gone == id))
+        .map(str::to_owned)
+}
