@@ -2,10 +2,13 @@
 //!
 //! Tests that start a browser live in a module `browser`, which nextest runs two at a time.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+
 mod crash;
 mod journey;
 mod layers;
 mod script_tools;
+mod simulator;
 mod store;
 #![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 mod page;

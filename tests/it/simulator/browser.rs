@@ -193,12 +193,11 @@ async fn texts_go_both_ways_with_their_acks() {
     }
     assert_eq!(message["t"].as_i64().unwrap(), written.timestamp / 1000);
     tab.event("chat.new_chat", 0, |chat| chat == BOB_CHAT).await;
-    tab.event("chat.unread_count_changed", 0, |change| {
-        change["chat"] == BOB_CHAT && change["unread"] == 1
-    })
-    .await;
+    simulator.write(BOB, ADA, "please").await;
+    let grown = |change: &Value| change["chat"] == BOB_CHAT && change["unread"] == 2 && change["before"] == 1;
+    tab.event("chat.unread_count_changed", 0, grown).await;
     let unread = "WPP.chat.list({onlyWithUnreadMessage: true}).then((all) => all.map((chat) => [String(chat.id), chat.unreadCount]))";
-    assert_eq!(tab.eval(unread).await, json!([[BOB_CHAT, 1]]));
+    assert_eq!(tab.eval(unread).await, json!([[BOB_CHAT, 2]]));
     let known = simulator.messages(BOB).await.remove(0);
     assert_eq!(known.ack, 2, "delivered, not read");
     tab.eval(&format!("WPP.chat.markIsRead('{BOB_CHAT}').then(() => true)"))
@@ -368,7 +367,7 @@ async fn nothing_is_lost_while_the_page_is_away() {
         .await;
     tab.until("WPP.conn.getStreamData().info !== 'NORMAL'").await;
     let queued = format!(
-        "WPP.chat.sendTextMessage('{BOB_CHAT}', 'written in the outage', {{waitForAck: false, linkPreview: false, createChat: true}})"
+        "WPP.chat.sendTextMessage('{BOB_CHAT}', 'written in the outage', {{waitForAck: false, linkPreview: false, markIsRead: false}})"
     );
     // A chat that it does not know needs the server; one that it knows does not.
     assert!(tab.try_eval(&format!("{queued}.then(String)")).await.is_err());
@@ -532,5 +531,118 @@ async fn a_page_is_told_when_it_is_unlinked_replaced_or_not_served() {
             .then_some(())
     })
     .await;
+    tab.close().await;
+}
+
+#[tokio::test]
+async fn chats_messages_and_people_are_listed_and_marked() {
+    let simulator = town().await;
+    for n in 0..60 {
+        simulator.write(BOB, ADA, &format!("old {n}")).await;
+    }
+    let group = simulator.add_group("Lunch", &[BOB, ADA, CLEO]).await;
+    simulator.write(CLEO, &group, "pizza?").await;
+    let folder = tempfile::tempdir().unwrap();
+    let tab = linked(&simulator, folder.path(), ADA).await;
+
+    let ids = async |options: &str| {
+        tab.eval(&format!(
+            "WPP.chat.list({options}).then((all) => all.map((chat) => String(chat.id)))"
+        ))
+        .await
+    };
+    assert_eq!(ids("{}").await, json!([group, BOB_CHAT]));
+    assert_eq!(ids("{count: 1}").await, json!([group]));
+    assert_eq!(ids("{onlyGroups: true}").await, json!([group]));
+    // The library teaches chats what they are a second after it is ready.
+    tab.until("WPP.chat.list({onlyUsers: true}).then((all) => all.length)").await;
+    assert_eq!(ids("{onlyUsers: true}").await, json!([BOB_CHAT]));
+    assert_eq!(
+        tab.eval("WPP.group.getAllGroups().then((all) => all.map((one) => String(one.id)))")
+            .await,
+        json!([group])
+    );
+    assert_eq!(tab.eval(&format!("WPP.group.iAmAdmin('{group}')")).await, false);
+
+    // More than what is in memory after a start, from both ends.
+    let bodies = async |options: &str| {
+        tab.eval(&format!(
+            "WPP.chat.getMessages('{BOB_CHAT}', {options}).then((all) => all.map((msg) => msg.body))"
+        ))
+        .await
+    };
+    assert_eq!(bodies("{count: 2}").await, json!(["old 58", "old 59"]));
+    assert_eq!(bodies("{count: -1}").await.as_array().unwrap().len(), 60);
+    assert_eq!(
+        bodies("{onlyUnread: true, count: 100}").await.as_array().unwrap().len(),
+        60
+    );
+    let oldest = tab
+        .eval(&format!(
+            "WPP.chat.getMessages('{BOB_CHAT}', {{count: -1}}).then((all) => String(all[0].id))"
+        ))
+        .await;
+    let after = format!("{{count: 2, direction: 'after', id: {oldest}}}");
+    assert_eq!(bodies(&after).await, json!(["old 1", "old 2"]));
+    tab.go(&simulator.url()).await;
+    tab.ready().await;
+    let again = format!("WPP.chat.getMessageById({oldest}).then((msg) => msg.body)");
+    assert_eq!(tab.eval(&again).await, "old 0", "from the profile");
+
+    let who = tab
+        .eval(&format!(
+            "WPP.contact.getPnLidEntry('{BOB_CHAT}').then((entry) => JSON.stringify(entry))"
+        ))
+        .await;
+    assert!(
+        who.as_str().unwrap().contains(BOB) && who.as_str().unwrap().contains("lid"),
+        "{who}"
+    );
+    let people = tab
+        .eval("WPP.contact.list().then((all) => all.map((one) => String(one.id)))")
+        .await;
+    assert!(people.as_array().unwrap().contains(&json!(BOB_CHAT)), "{people}");
+
+    // Marks.
+    let unread = async |count: i64| {
+        let change = |change: &Value| change["chat"] == BOB_CHAT && change["unread"] == count;
+        tab.event("chat.unread_count_changed", 0, change).await;
+    };
+    tab.eval(&format!("WPP.chat.markIsRead('{BOB_CHAT}').then(() => true)"))
+        .await;
+    unread(0).await;
+    simulator
+        .message(BOB, |message| message.text == "old 0" && message.ack == 3)
+        .await;
+    tab.eval(&format!("WPP.chat.markIsUnread('{BOB_CHAT}').then(() => true)"))
+        .await;
+    unread(-1).await;
+    for mark in ["markIsComposing", "markIsRecording", "markIsPaused"] {
+        tab.eval(&format!("WPP.chat.{mark}('{BOB_CHAT}').then(() => true)"))
+            .await;
+    }
+
+    // Who is named in a text.
+    let options = format!("{{mentionedList: ['{BOB_CHAT}']}}");
+    assert_eq!(
+        send(&tab, &group, &format!("@{BOB} you?"), &options).await["result"],
+        "OK"
+    );
+    let named = simulator.message(BOB, |message| message.text.ends_with("you?")).await;
+    assert_eq!(named.mentions.len(), 1, "{named:?}");
+
+    // The machine's network, and storage that cannot be opened.
+    tab.set_offline(true).await;
+    tab.event("conn.online", 0, |online| online == false).await;
+    tab.set_offline(false).await;
+    tab.event("conn.online", 0, |online| online == true).await;
+    tab.ready().await;
+    // A broken storage shows long before the library listens, so the page's own bus is asked for it again.
+    tab.eval(
+        "(({BackendEvent, BackendEventBus}) => BackendEventBus.trigger(BackendEvent.STORAGE_INITIALIZATION_ERROR, new Error('full')))\
+         (importNamespace('WAWebBackendEventBus')), true",
+    )
+    .await;
+    tab.event("conn.backend_event", 0, |_| true).await;
     tab.close().await;
 }

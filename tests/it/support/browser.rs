@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chromiumoxide::Page;
 use chromiumoxide::browser::Browser;
+use chromiumoxide::cdp::browser_protocol::network;
 use chromiumoxide::cdp::browser_protocol::page::{AddScriptToEvaluateOnNewDocumentParams, NavigateParams};
 use chromiumoxide::cdp::js_protocol::runtime::EvaluateParams;
 use chromiumoxide::handler::HandlerConfig;
@@ -156,6 +157,17 @@ impl Tab {
         }
         within("a navigation", page.execute(NavigateParams::new(url))).await;
         page
+    }
+
+    /// Tells the tab that the machine's network is gone, or is back.
+    pub(crate) async fn set_offline(&self, offline: bool) {
+        within(
+            "the network's domain",
+            self.page.execute(network::EnableParams::default()),
+        )
+        .await;
+        let conditions = network::OverrideNetworkStateParams::new(offline, 0.0, -1.0, -1.0);
+        within("the network", self.page.execute(conditions)).await;
     }
 
     /// The value of an expression; a promise is awaited.

@@ -8,6 +8,10 @@ pub mod receiver;
 /// Ids of the processes whose command line holds `text`.
 pub fn processes_with(text: &str) -> Vec<u32> {
 pub(crate) mod browser;
+pub(crate) mod client;
+pub(crate) mod host;
+pub(crate) mod phones;
+pub(crate) mod receiver;
 pub(crate) mod simulator;
 use std::time::Duration;
 /// Waits until `ready` answers something; `what` names it when it does not come in a minute.

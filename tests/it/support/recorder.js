@@ -16,6 +16,7 @@
   ]) {
     WPP.on(name, (value) => note(name, plain(value)));
   }
+  WPP.on('conn.backend_event', (event) => note('conn.backend_event', plain(event?.type ?? event?.event ?? event)));
   WPP.on('conn.auth_code_change', (code) => note('conn.auth_code_change', code && code.fullCode));
   WPP.on('chat.new_message', (msg) => {
     note('chat.new_message', {

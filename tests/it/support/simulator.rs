@@ -40,6 +40,7 @@ pub(crate) struct PhoneMessage {
     pub(crate) timestamp: i64,
     pub(crate) ack: i64,
     pub(crate) quoted: Option<Value>,
+    pub(crate) mentions: Vec<String>,
 }
 
 impl Simulator {
