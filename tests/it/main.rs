@@ -2,6 +2,7 @@
 //!
 //! Tests that start a browser live in a module `browser`, which nextest runs two at a time.
 
+mod admin;
 mod crash;
 mod journey;
 mod layers;
