@@ -8,11 +8,9 @@ mod admin;
 mod crash;
 mod journey;
 mod layers;
+mod page;
 mod script_tools;
 mod simulator;
 mod store;
-#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
-mod page;
-mod simulator;
 mod support;
 mod webhook;
