@@ -274,7 +274,7 @@ impl Actor {
 
     async fn notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Status(status) => self.heard(status, false).await,
+            Notice::Status(status) => self.heard(*status, false).await,
             Notice::Qr(Some(text)) => self.code(text).await,
             Notice::Qr(None) => self.account.with_qr(|qr| *qr = None),
             Notice::QrIdle => {

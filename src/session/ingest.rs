@@ -34,7 +34,7 @@ const RETRIES: [Duration; 5] = [
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Notice {
     /// The page told how it stands.
-    Status(PageStatus),
+    Status(Box<PageStatus>),
     /// The QR text, or none any more.
     Qr(Option<String>),
     /// WhatsApp Web stopped making codes.
@@ -129,7 +129,7 @@ impl Ingest {
             }
             PageEvent::Qr(text) => self.tell(Notice::Qr(text)).await,
             PageEvent::QrIdle => self.tell(Notice::QrIdle).await,
-            PageEvent::State(status) => self.tell(Notice::Status(status)).await,
+            PageEvent::State(status) => self.tell(Notice::Status(Box::new(status))).await,
             PageEvent::LoggedOut { reason } => self.tell(Notice::LoggedOut(reason)).await,
             PageEvent::Gap { dropped } => {
                 tracing::warn!(account = %id, dropped, "the page's ring was full; a sweep will look for what it lost");
