@@ -1,1 +1,237 @@
-//! Wires the rooms.
+//! Wires the rooms together; the only file that knows all of them.
+//!
+//! In: where the configuration is. Out: a running host, and an orderly end. Must not do any room's work.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::action::{Failure, SendOrder, Sent};
+use crate::config::{self, Config, Live, Outcome, Sources};
+use crate::event::{AccountId, Draft, Kind, Origin};
+use crate::script::{AccountState, Scripts};
+use crate::session::Sessions;
+use crate::store::{Batch, NewEvent, Store};
+use crate::telemetry::{self, Telemetry};
+use crate::watch::{Folder, Folders};
+use crate::{admin, http, page, script, session, webhook};
+
+/// Longest time that the tasks of the rooms get to end after the browsers are closed.
+const LAST_TASKS: Duration = Duration::from_secs(10);
+
+/// Why the host cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration, or a file that it names.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The data folder.
+    #[error("cannot prepare the data folder {path}: {source}")]
+    Data {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Browser or library.
+    #[error(transparent)]
+    Page(#[from] page::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// The accounts.
+    #[error(transparent)]
+    Session(#[from] session::Error),
+    /// The scripts.
+    #[error(transparent)]
+    Script(#[from] script::Error),
+    /// The outbound client.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// The admin server.
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
+    /// The configuration's folder cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] crate::watch::Error),
+}
+
+/// A running host.
+pub struct App {
+    /// Its store.
+    pub store: Store,
+    /// Its accounts.
+    pub sessions: Sessions,
+    /// Where the admin listens; `None` when only the control socket does.
+    pub admin: Option<SocketAddr>,
+    /// The configuration in force.
+    pub config: Arc<Live>,
+    scripts: Scripts,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    _config_folder: Option<Folders>,
+}
+
+impl App {
+    /// Starts every room; accounts whose wish is to run come up behind it.
+    ///
+    /// # Errors
+    /// What must be there before anything can work: configuration, library, browser, data folder, port.
+    pub async fn start(sources: Sources) -> Result<Self, Error> {
+        let live = Arc::new(Live::start(sources)?);
+        let config = live.current();
+        let telemetry = telemetry::start(&config.log);
+        page::Library::read(&config.whatsapp.library)?;
+        page::find_browser(&config.browser).await?;
+        prepare(&config.data.dir)?;
+
+        let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+        let store = open_store(&config).await?;
+        let sessions = Sessions::open(session::Deps {
+            store: store.clone(),
+            config: live.subscribe(),
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        })
+        .await?;
+        let host = Arc::new(ScriptHost { sessions: sessions.clone(), config: live.subscribe() });
+        let scripts = Scripts::open(script::Deps {
+            store: store.clone(),
+            config: live.subscribe(),
+            host,
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        })
+        .await?;
+        webhook::run(webhook::Deps {
+            store: store.clone(),
+            config: live.subscribe(),
+            client: http::Client::new(&config.egress)?,
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        });
+        let bound = admin::serve(admin::Deps {
+            sessions: sessions.clone(),
+            scripts: scripts.clone(),
+            store: store.clone(),
+            config: live.subscribe(),
+            stop: stop.clone(),
+            tracker: tracker.clone(),
+            data_dir: config.data.dir.clone(),
+        })
+        .await?;
+        let folder = follow_config(&live, &store, telemetry, &tracker, &stop)?;
+        tracing::info!(data = %config.data.dir.display(), "wharf {} is up", env!("CARGO_PKG_VERSION"));
+        Ok(Self { store, sessions, admin: bound.addr, config: live, scripts, tracker, stop, _config_folder: folder })
+    }
+
+    /// Ends it in order: scripts, deliveries, browsers, store.
+    pub async fn stop(self) {
+        tracing::info!("stopping: scripts finish, then browsers are asked to close");
+        self.scripts.close().await;
+        self.stop.cancel();
+        self.sessions.close().await;
+        self.tracker.close();
+        if tokio::time::timeout(LAST_TASKS, self.tracker.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tracker.len(), "some tasks did not end in time");
+        }
+        if let Err(error) = self.store.close().await {
+            tracing::error!(%error, "the store did not close cleanly; what was acknowledged is kept");
+        }
+    }
+}
+
+/// The data folder holds credentials: only its owner may look in.
+fn prepare(dir: &Path) -> Result<(), Error> {
+    let failed = |source| Error::Data { path: dir.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(failed)
+}
+
+async fn open_store(config: &Config) -> Result<Store, Error> {
+    let (dir, cache) = (config.data.dir.clone(), config.data.cache);
+    let opened = tokio::task::spawn_blocking(move || Store::open(&dir, cache)).await;
+    Ok(opened.expect("opening the store does not panic, and nothing cancels it")?)
+}
+
+/// Follows the configuration's file; `None` where there is none.
+fn follow_config(
+    live: &Arc<Live>,
+    store: &Store,
+    telemetry: Telemetry,
+    tracker: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Option<Folders>, Error> {
+    let Some(file) = live.file() else {
+        return Ok(None);
+    };
+    let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let quiet = live.current().scripts.quiet;
+    let (folders, mut changed) = Folders::watch(&[Folder::Flat(folder.to_owned())], quiet, tracker, stop.clone())?;
+    let (live, store, stop) = (Arc::clone(live), store.clone(), stop.clone());
+    tracker.spawn(async move {
+        while let Some(Some(())) = stop.run_until_cancelled(changed.recv()).await {
+            match live.reload() {
+                Outcome::Unchanged => {}
+                Outcome::Refused(error) => tracing::error!("{error}; the configuration in force stays"),
+                Outcome::Changed(sections) => {
+                    tracing::info!(?sections, "a new configuration is in force");
+                    telemetry.follow(&live.current().log);
+                    report_change(&store, &sections).await;
+                }
+            }
+        }
+    });
+    Ok(Some(folders))
+}
+
+async fn report_change(store: &Store, sections: &[&'static str]) {
+    let draft = Draft {
+        event: Kind::parse("config.changed").expect("it is in the list of events"),
+        account: None,
+        timestamp: jiff::Timestamp::now().as_millisecond(),
+        origin: Origin::Live,
+        data: Map::from_iter([("sections".to_owned(), Value::from(sections.to_vec()))]),
+    };
+    let batch = Batch { events: vec![NewEvent { draft, once: None }], ..Batch::default() };
+    if let Err(error) = store.commit(batch).await {
+        tracing::warn!(%error, "the change of configuration is in force, but not in the journal");
+    }
+}
+
+/// What scripts ask of the rest of the host.
+struct ScriptHost {
+    sessions: Sessions,
+    config: watch::Receiver<Arc<Config>>,
+}
+
+impl script::Host for ScriptHost {
+    fn send(&self, order: SendOrder) -> BoxFuture<'static, Result<Sent, Failure>> {
+        let sessions = self.sessions.clone();
+        async move { sessions.send(order).await }.boxed()
+    }
+
+    fn account(&self, id: &str) -> Option<AccountState> {
+        let id: AccountId = id.parse().ok()?;
+        let view = self.sessions.get(&id)?;
+        Some(AccountState { state: view.state, reason: view.reason, since: view.since })
+    }
+
+    fn has_endpoint(&self, name: &str) -> bool {
+        let Some(account) = name.strip_prefix("account:") else {
+            return self.config.borrow().endpoint.contains_key(name);
+        };
+        let id = account.parse::<AccountId>().ok();
+        id.and_then(|id| self.sessions.get(&id)).is_some_and(|view| view.webhook_url.is_some())
+    }
+}

@@ -1,5 +1,5 @@
-//! The program: starts the command line and turns its answer into an exit code.
+//! The program: hands the command line to `cli` and its answer to the system.
 
-fn main() -> anyhow::Result<()> {
-    wharf::cli::run()
+fn main() -> std::process::ExitCode {
+    wharf::cli::main()
 }

@@ -40,8 +40,7 @@ pub(super) struct Options {
 pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     start_afresh(&options.data)?;
     let stop = CancellationToken::new();
-    let simulator = simulator::Options { listen: options.phones, ..simulator::Options::default() };
-    let running = simulator::serve(simulator, stop.clone()).await?;
+    let running = simulator::serve(simulator::Options::new(options.phones), stop.clone()).await?;
     for (number, name) in [SHOP, ANNA] {
         running.add_phone(number, name)?;
     }
@@ -52,6 +51,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     super::until_asked_to_stop().await?;
     app.stop().await;
     stop.cancel();
+    running.closed().await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -154,7 +154,7 @@ fn is_filter(text: &String) -> bool {
 }
 
 fn is_http(url: &String) -> bool {
-    reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
+    url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
 }
 
 fn admin(layers: &[Layer]) -> Result<Admin, Error> {

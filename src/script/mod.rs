@@ -1,1 +1,153 @@
-//! The script room.
+//! The script room: runs scripts and plugins written in Lua. The only room that knows mlua.
+//!
+//! In: events of the journal, files of `scripts/` and `plugins/`, the configuration. Out: one commit for each run, sends
+//! through [`Host`]. Must not import the page, session or admin room, and lets no Lua value out.
+//!
+//! The way of an event: `gates` decides whether it may be handled, `dispatch` brings it to each script that wants it, `host`
+//! is the thread in which the script's VM works, `finish` turns what came of it into rows of one commit. `reload` and `slot`
+//! keep the version in force that lies in the folder.
+
+mod api;
+pub mod check;
+mod dispatch;
+mod error;
+mod filter;
+mod finish;
+mod folder;
+mod gates;
+mod generation;
+pub mod harness;
+mod host;
+mod listing;
+mod live;
+mod manifest;
+mod meter;
+mod reload;
+mod run;
+mod slot;
+mod views;
+mod vm;
+mod world;
+
+use std::sync::{Arc, PoisonError};
+
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::action::{Failure, SendOrder, Sent, State};
+use crate::config::Config;
+use crate::store::{self, Store};
+
+use gates::Gates;
+use reload::{Reload, Slots};
+use slot::Shared;
+pub use views::{Problem, ScriptView};
+
+/// What scripts ask of the rest of the program.
+pub trait Host: Send + Sync + 'static {
+    /// Sends a message, once for each key, however often it is asked. Dropping the future only ends the waiting.
+    fn send(&self, order: SendOrder) -> BoxFuture<'static, Result<Sent, Failure>>;
+
+    /// How an account stands; `None` if there is none of that id.
+    fn account(&self, id: &str) -> Option<AccountState>;
+
+    /// Whether deliveries to this name can go anywhere: `[endpoint.NAME]`, or `account:ID` with a webhook.
+    fn has_endpoint(&self, name: &str) -> bool;
+}
+
+/// How an account stands, as scripts see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountState {
+    /// The state.
+    pub state: State,
+    /// Why, if there is a reason.
+    pub reason: Option<String>,
+    /// Since when, in milliseconds since 1970.
+    pub since: i64,
+}
+
+/// What the room needs.
+pub struct Deps {
+    /// The store.
+    pub store: Store,
+    /// The configuration in force.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// The rest of the program.
+    pub host: Arc<dyn Host>,
+    /// Where tasks run; also counts the scripts' threads.
+    pub tracker: TaskTracker,
+    /// Ends everything.
+    pub stop: CancellationToken,
+}
+
+/// Why the room could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store failed.
+    #[error("scripts need the store: {0}")]
+    Store(#[from] store::Error),
+}
+
+/// All scripts and plugins; a cheap handle.
+#[derive(Clone)]
+pub struct Scripts {
+    slots: Slots,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Scripts {
+    /// Loads what lies in the folders and begins to work. A file with a mistake is reported by [`Scripts::list`].
+    ///
+    /// # Errors
+    /// Only if the store fails.
+    pub async fn open(deps: Deps) -> Result<Scripts, Error> {
+        let stop = deps.stop.child_token();
+        // Of its own, so that closing waits for the room's tasks alone.
+        let tracker = TaskTracker::new();
+        let shared = Arc::new(Shared {
+            store: deps.store,
+            host: deps.host,
+            tracker: tracker.clone(),
+            runtime: Handle::current(),
+            stop: stop.clone(),
+        });
+        let began = *shared.store.head().borrow();
+        let slots = Slots::default();
+        let gates = Gates::new(&shared);
+        let mut reload = Reload::new(&shared, &gates, deps.config, &slots, began);
+        reload.look(false).await?;
+        gates.begin(began);
+        tracker.spawn(Arc::clone(&gates).run());
+        tracker.spawn(reload.run());
+        let scripts = Scripts { slots, stop, tracker };
+        deps.tracker.spawn(scripts.clone().closed());
+        Ok(scripts)
+    }
+
+    /// All scripts, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<ScriptView> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots
+            .values()
+            .filter(|slot| !slot.is_withdrawn())
+            .map(|slot| slot.view())
+            .collect()
+    }
+
+    /// Takes no more events, lets runs end for at most 10 s, commits the positions and ends the threads.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.clone().closed().await;
+    }
+
+    async fn closed(self) {
+        self.stop.cancelled().await;
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}

@@ -118,8 +118,7 @@ fn one_room_each_knows_sled_chromiumoxide_and_mlua() {
     for (crate_name, home) in [("sled", "store"), ("chromiumoxide", "page"), ("mlua", "script"), ("reqwest", "http")] {
         for (room, path, text) in files() {
             let names = code(&text).contains(&format!("{crate_name}::"));
-            let url_only = crate_name == "reqwest" && room == "config";
-            assert!(!names || room == home || url_only, "{} names {crate_name}", path.display());
+            assert!(!names || room == home, "{} names {crate_name}", path.display());
         }
     }
 }

@@ -4,9 +4,9 @@
 // WAWebUserPrefsInfoStore, WAWebSignalStoreApi, WAWebLoginState.
 // Must not talk to the server.
 //
-// Sources: wa-js src/conn/functions/getAuthCode.ts (which keys the code is made of, and from where), isAuthenticated.ts,
-// isRegistered.ts, src/whatsapp/misc/UserPrefs.ts. That a part of the login is in localStorage is known of the real page;
-// which part is assumed.
+// Sources: wa-js src/conn/functions/getAuthCode.ts (which keys the code is made of, and from where),
+// isAuthenticated.ts, isRegistered.ts, src/whatsapp/misc/UserPrefs.ts. That a part of the login is in localStorage is
+// known of the real page; which part is assumed.
 'use strict';
 
 __d('PageAccount', [], (_global, _require, _import, _module, exports) => {
@@ -35,7 +35,7 @@ __d('PageAccount', [], (_global, _require, _import, _module, exports) => {
   exports.keys = { noise: random(), identity: random(), advSecret: random() };
 });
 
-__d('WAWebUserPrefsMeUser', ['PageAccount', 'WAWebWidFactory'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebUserPrefsMeUser', [], (_global, _require, importNamespace, _module, exports) => {
   const { me } = importNamespace('PageAccount');
   const { createWid } = importNamespace('WAWebWidFactory');
 
@@ -57,7 +57,7 @@ __d('WAWebUserPrefsMeUser', ['PageAccount', 'WAWebWidFactory'], (_global, _requi
   exports.isMeAccount = (wid) => Boolean(phone()?.equals(wid) || lid()?.equals(wid));
 });
 
-__d('WAWebUserPrefsMultiDevice', ['PageAccount', 'WABase64'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebUserPrefsMultiDevice', [], (_global, _require, importNamespace, _module, exports) => {
   const { me, keys } = importNamespace('PageAccount');
   const { encodeB64 } = importNamespace('WABase64');
 
@@ -66,19 +66,19 @@ __d('WAWebUserPrefsMultiDevice', ['PageAccount', 'WABase64'], (_global, _require
   exports.isRegistered = () => me() !== null;
 });
 
-__d('WAWebUserPrefsInfoStore', ['PageAccount'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebUserPrefsInfoStore', [], (_global, _require, importNamespace, _module, exports) => {
   const { keys } = importNamespace('PageAccount');
   exports.waNoiseInfo = { get: async () => ({ staticKeyPair: { pubKey: keys.noise } }) };
 });
 
-__d('WAWebSignalStoreApi', ['PageAccount'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebSignalStoreApi', [], (_global, _require, importNamespace, _module, exports) => {
   const { keys } = importNamespace('PageAccount');
   exports.waSignalStore = {
     getRegistrationInfo: async () => ({ registrationId: 1, identityKeyPair: { pubKey: keys.identity } }),
   };
 });
 
-__d('WAWebLoginState', ['PageAccount'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebLoginState', [], (_global, _require, importNamespace, _module, exports) => {
   const { me } = importNamespace('PageAccount');
   exports.isLoggedIn = () => me() !== null;
 });

@@ -5,11 +5,11 @@
 // Must not write to storage.
 //
 // Sources: wa-js src/whatsapp/collections/ChatCollection.ts, stores.ts, chat/functions/list.ts and getMessages.ts
-// (`lastReceivedKey`, `hasUnread`, `unreadCount`, `msgs`, `groupMetadata`, `presence`), functions/getShouldAppearInList.ts
-// (without `getHasUnread` wa-js's own accessor calls itself without end).
+// (`lastReceivedKey`, `hasUnread`, `unreadCount`, `msgs`, `groupMetadata`, `presence`),
+// functions/getShouldAppearInList.ts (without `getHasUnread` wa-js's own accessor calls itself without end).
 'use strict';
 
-__d('WAWebChatModel', ['WAWebBaseModel', 'WAWebChatMsgsCollection', 'WAWebPresenceCollection', 'WAWebGroupMetadataCollection', 'WAWebContactCollection'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebChatModel', [], (_global, require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
   const { ChatMsgsCollection } = importNamespace('WAWebChatMsgsCollection');
   const { PresenceCollection } = importNamespace('WAWebPresenceCollection');
@@ -43,13 +43,23 @@ __d('WAWebChatModel', ['WAWebBaseModel', 'WAWebChatMsgsCollection', 'WAWebPresen
     }
   }
   defineModel(Chat, 'chat', [
-    'id', 'name', 't', 'unreadCount', 'lastReceivedKey', 'archive', 'pin', 'labels', 'isReadOnly', 'isParentGroup',
-    'active', 'pausedTimerId',
+    'id',
+    'name',
+    't',
+    'unreadCount',
+    'lastReceivedKey',
+    'archive',
+    'pin',
+    'labels',
+    'isReadOnly',
+    'isParentGroup',
+    'active',
+    'pausedTimerId',
   ]);
   exports.Chat = Chat;
 });
 
-__d('WAWebChatCollection', ['WAWebBaseCollection', 'WAWebChatModel', 'WAWebWidFactory', 'WAWebApiContact', 'WAWebContactCollection', 'WAWebGroupMetadataCollection'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebChatCollection', [], (_global, require, importNamespace, _module, exports) => {
   const { BaseCollection } = importNamespace('WAWebBaseCollection');
   const { Chat } = importNamespace('WAWebChatModel');
   const { createWid } = importNamespace('WAWebWidFactory');
@@ -73,7 +83,11 @@ __d('WAWebChatCollection', ['WAWebBaseCollection', 'WAWebChatModel', 'WAWebWidFa
         }
       } else {
         if (record.lid) lidPnCache.add(record.lid, { lid: record.lid, phoneNumber: record.id });
-        ContactCollection.note(record.id, { name: record.name, pushname: record.pushname, isAddressBookContact: record.name ? 1 : 0 });
+        ContactCollection.note(record.id, {
+          name: record.name,
+          pushname: record.pushname,
+          isAddressBookContact: record.name ? 1 : 0,
+        });
       }
       const values = { name: record.name || record.pushname, t: record.t, unreadCount: record.unread };
       const known = this.get(id);
@@ -97,7 +111,7 @@ __d('WAWebChatGetters', [], (_global, _require, _import, _module, exports) => {
   exports.getShouldShowUnreadDivider = (chat) => (chat.unreadCount ?? 0) > 0;
 });
 
-__d('WAWebNewsletterCollection', ['WAWebBaseCollection', 'WAWebChatModel'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebNewsletterCollection', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseCollection } = importNamespace('WAWebBaseCollection');
   const { Chat } = importNamespace('WAWebChatModel');
 

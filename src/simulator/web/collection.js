@@ -7,7 +7,7 @@
 // and BaseCollection.ts.
 'use strict';
 
-__d('WAWebCollection', ['WAWebEventEmitter'], (_global, require, _import, _module, exports) => {
+__d('WAWebCollection', [], (_global, require, _import, _module, exports) => {
   const EventEmitter = require('WAWebEventEmitter');
 
   class Collection extends EventEmitter {
@@ -146,7 +146,7 @@ __d('WAWebCollection', ['WAWebEventEmitter'], (_global, require, _import, _modul
   exports.default = Collection;
 });
 
-__d('WAWebBaseCollection', ['WAWebCollection'], (_global, require, _import, _module, exports) => {
+__d('WAWebBaseCollection', [], (_global, require, _import, _module, exports) => {
   const Collection = require('WAWebCollection');
 
   class BaseCollection extends Collection {

@@ -4,10 +4,11 @@
 // Must not decide anything: PageSession sets these models, and takes the commands.
 //
 // Sources: wa-js src/conn/events (which `change:` of which model makes which event), src/conn/functions, the enums
-// StreamMode, StreamInfo, SOCKET_STATE; `Socket.takeover()` and `Cmd.refreshQR()`: whatsapp-web.js and wa-js refreshQR.ts.
+// StreamMode, StreamInfo, SOCKET_STATE; `Socket.takeover()` and `Cmd.refreshQR()`: whatsapp-web.js and wa-js
+// refreshQR.ts.
 'use strict';
 
-__d('WAWebConnModel', ['WAWebBaseModel'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebConnModel', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
 
   class ConnImpl extends BaseModel {}
@@ -17,7 +18,7 @@ __d('WAWebConnModel', ['WAWebBaseModel'], (_global, _require, importNamespace, _
   exports.Conn = new ConnImpl({ id: '1', connected: false, isSMB: false });
 });
 
-__d('WAWebSocketModel', ['WAWebBaseModel'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebSocketModel', [], (_global, require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
 
   class SocketModel extends BaseModel {
@@ -40,7 +41,7 @@ __d('WAWebSocketModel', ['WAWebBaseModel'], (_global, require, importNamespace, 
   exports.Socket = new SocketModel({ state: 'OPENING', stream: 'DISCONNECTED', hasSynced: false });
 });
 
-__d('WAWebStreamModel', ['WAWebBaseModel'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebStreamModel', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
 
   class StreamModel extends BaseModel {
@@ -58,7 +59,7 @@ __d('WAWebStreamModel', ['WAWebBaseModel'], (_global, _require, importNamespace,
   exports.Stream = new StreamModel({ mode: undefined, info: 'OPENING', needsUpdate: false });
 });
 
-__d('WAWebNetworkStatus', ['WAWebBaseModel'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebNetworkStatus', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
 
   class NetworkStatusModel extends BaseModel {
@@ -75,7 +76,7 @@ __d('WAWebNetworkStatus', ['WAWebBaseModel'], (_global, _require, importNamespac
   exports.default = new NetworkStatusModel({ online: navigator.onLine });
 });
 
-__d('WAWebCmd', ['WAWebEventEmitter'], (_global, require, _import, _module, exports) => {
+__d('WAWebCmd', [], (_global, require, _import, _module, exports) => {
   const EventEmitter = require('WAWebEventEmitter');
 
   class CmdImpl extends EventEmitter {
@@ -100,7 +101,7 @@ __d('WAWebCmd', ['WAWebEventEmitter'], (_global, require, _import, _module, expo
   exports.Cmd = new CmdImpl();
 });
 
-__d('WAWebHistorySyncProgress', ['WAWebBaseModel'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebHistorySyncProgress', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
 
   class HistorySyncProgressModel extends BaseModel {}

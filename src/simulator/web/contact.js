@@ -7,18 +7,27 @@
 // them stand together), collections/ContactCollection.ts.
 'use strict';
 
-__d('WAWebContactModel', ['WAWebBaseModel'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebContactModel', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
 
   class Contact extends BaseModel {}
   defineModel(Contact, 'contact', [
-    'id', 'name', 'shortName', 'pushname', 'type', 'verifiedName', 'isBusiness', 'isEnterprise', 'username', 'labels',
+    'id',
+    'name',
+    'shortName',
+    'pushname',
+    'type',
+    'verifiedName',
+    'isBusiness',
+    'isEnterprise',
+    'username',
+    'labels',
     'isAddressBookContact',
   ]);
   exports.Contact = Contact;
 });
 
-__d('WAWebContactCollection', ['WAWebBaseCollection', 'WAWebContactModel', 'WAWebWidFactory'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebContactCollection', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseCollection } = importNamespace('WAWebBaseCollection');
   const { Contact } = importNamespace('WAWebContactModel');
   const { createWid } = importNamespace('WAWebWidFactory');
@@ -40,7 +49,7 @@ __d('WAWebContactCollection', ['WAWebBaseCollection', 'WAWebContactModel', 'WAWe
   exports.ContactCollection = new ContactCollectionImpl();
 });
 
-__d('WAWebContactGetters', ['WAWebUserPrefsMeUser'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebContactGetters', [], (_global, _require, importNamespace, _module, exports) => {
   exports.getNotifyName = (contact) => contact.pushname;
   exports.getPremiumMessageName = () => undefined;
   exports.getUserid = (contact) => contact.id.user;
@@ -52,15 +61,20 @@ __d('WAWebContactGetters', ['WAWebUserPrefsMeUser'], (_global, _require, importN
   exports.getIsPSA = (contact) => contact.id.isPSA();
   exports.getIsWAContact = () => true;
   for (const name of [
-    'getIsIAS', 'getIsSupportAccount', 'getCanRequestPhoneNumber', 'getShowBusinessCheckmarkAsPrimary',
-    'getShowBusinessCheckmarkAsSecondary', 'getShowBusinessCheckmarkInChatlist', 'getIsDisplayNameApproved',
+    'getIsIAS',
+    'getIsSupportAccount',
+    'getCanRequestPhoneNumber',
+    'getShowBusinessCheckmarkAsPrimary',
+    'getShowBusinessCheckmarkAsSecondary',
+    'getShowBusinessCheckmarkInChatlist',
+    'getIsDisplayNameApproved',
     'getShouldForceBusinessUpdate',
   ]) {
     exports[name] = () => false; // assumed: no business accounts
   }
 });
 
-__d('WAWebFrontendContactGetters', ['WAWebApiContact'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebFrontendContactGetters', [], (_global, _require, importNamespace, _module, exports) => {
   const { lidPnCache } = importNamespace('WAWebApiContact');
   const phone = (contact) => (contact.id.isLid() ? lidPnCache.getPhoneNumber(contact.id) : contact.id);
   const formatted = (contact) => (contact.id.isUser() && phone(contact) ? `+${phone(contact).user}` : contact.id.user);
@@ -76,7 +90,8 @@ __d('WAWebFrontendContactGetters', ['WAWebApiContact'], (_global, _require, impo
   exports.getFormattedUser = formatted;
   exports.getFormattedName = shown;
   exports.getFormattedShortName = (contact) => contact.shortName ?? shown(contact);
-  exports.getFormattedShortNameWithNonBreakingSpaces = (contact) => exports.getFormattedShortName(contact).replaceAll(' ', '\u00a0');
+  exports.getFormattedShortNameWithNonBreakingSpaces = (contact) =>
+    exports.getFormattedShortName(contact).replaceAll(' ', '\u00a0');
   exports.getSearchName = (contact) => shown(contact).toLowerCase();
   exports.getSearchVerifiedName = (contact) => contact.verifiedName;
   exports.getHeader = (contact) => shown(contact).charAt(0).toUpperCase();

@@ -36,8 +36,18 @@ __d('WAWebNonJidMentionType', [], (_global, _require, _import, _module, exports)
 __d('WAWebSocketConstants', [], (_global, _require, _import, _module, exports) => {
   const names = (...list) => Object.fromEntries(list.map((name) => [name, name]));
   exports.SOCKET_STATE = names(
-    'OPENING', 'PAIRING', 'UNPAIRED', 'UNPAIRED_IDLE', 'CONNECTED', 'TIMEOUT', 'CONFLICT', 'UNLAUNCHED',
-    'PROXYBLOCK', 'TOS_BLOCK', 'SMB_TOS_BLOCK', 'DEPRECATED_VERSION',
+    'OPENING',
+    'PAIRING',
+    'UNPAIRED',
+    'UNPAIRED_IDLE',
+    'CONNECTED',
+    'TIMEOUT',
+    'CONFLICT',
+    'UNLAUNCHED',
+    'PROXYBLOCK',
+    'TOS_BLOCK',
+    'SMB_TOS_BLOCK',
+    'DEPRECATED_VERSION',
   );
   exports.SOCKET_STREAM = names('DISCONNECTED', 'SYNCING', 'RESUMING', 'CONNECTED');
   exports.WATCHED_SOCKET_STATE = names('OPEN', 'CLOSED');

@@ -76,7 +76,7 @@ __d('WAWebEventEmitter', [], (_global, _require, _import, _module, exports) => {
   exports.default = EventEmitter;
 });
 
-__d('WAWebBackendEventBus', ['WAWebEventEmitter'], (_global, require, _import, _module, exports) => {
+__d('WAWebBackendEventBus', [], (_global, require, _import, _module, exports) => {
   const EventEmitter = require('WAWebEventEmitter');
 
   exports.BackendEvent = {

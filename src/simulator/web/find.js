@@ -5,11 +5,11 @@
 //
 // Sources: wa-js chat/functions/find.ts (takes the id of the returned chat, which may differ from what was asked),
 // getMessages.ts (`msgFindByDirection({anchor, count, direction})`, the anchor not in the answer, oldest first),
-// getMessageById.ts (`getSearchContext({chat, msgKey})` and its `collection.loadAroundPromise`), chat/events/registerActiveFilterEvent.ts
-// (`SearchQuery.updateLabelQuery`, by id).
+// getMessageById.ts (`getSearchContext({chat, msgKey})` and its `collection.loadAroundPromise`),
+// chat/events/registerActiveFilterEvent.ts (`SearchQuery.updateLabelQuery`, by id).
 'use strict';
 
-__d('WAWebFindChatAction', ['WAWebChatCollection', 'WAWebApiContact', 'WAWebQueryExistsJob', 'PageStorage'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebFindChatAction', [], (_global, require, importNamespace, _module, exports) => {
   const storage = require('PageStorage');
 
   function known(wid) {
@@ -30,7 +30,16 @@ __d('WAWebFindChatAction', ['WAWebChatCollection', 'WAWebApiContact', 'WAWebQuer
     const meanwhile = known(who.wid);
     if (meanwhile) return { chat: { id: meanwhile.id }, created: false };
     const lid = importNamespace('WAWebApiContact').getCurrentLid(who.wid);
-    const record = { id: String(who.wid), lid: lid && String(lid), name: '', pushname: who.name, unread: 0, group: false, participants: [], t: 0 };
+    const record = {
+      id: String(who.wid),
+      lid: lid && String(lid),
+      name: '',
+      pushname: who.name,
+      unread: 0,
+      group: false,
+      participants: [],
+      t: 0,
+    };
     await storage.write(async (stores, result) => {
       if (!(await result(stores.chats.get(record.id)))) stores.chats.put(record);
     });
@@ -40,7 +49,7 @@ __d('WAWebFindChatAction', ['WAWebChatCollection', 'WAWebApiContact', 'WAWebQuer
   };
 });
 
-__d('WAWebDBMessageFindLocal', ['PageStorage', 'PageMsgRecord'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebDBMessageFindLocal', [], (_global, require, importNamespace, _module, exports) => {
   const storage = require('PageStorage');
   const { attributesOf } = importNamespace('PageMsgRecord');
 
@@ -55,7 +64,7 @@ __d('WAWebDBMessageFindLocal', ['PageStorage', 'PageMsgRecord'], (_global, requi
   exports.msgFindAfter = (params) => exports.msgFindByDirection({ ...params, direction: 'after' });
 });
 
-__d('WAWebChatMessageSearch', ['PageStorage', 'PageMsgRecord', 'WAWebChatMsgsCollection'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebChatMessageSearch', [], (_global, require, importNamespace, _module, exports) => {
   const storage = require('PageStorage');
   const { attributesOf } = importNamespace('PageMsgRecord');
   const { ChatMsgsCollection } = importNamespace('WAWebChatMsgsCollection');

@@ -9,7 +9,7 @@
 // group/events/registerParticipantsChangedEvent.ts, which wraps it.
 'use strict';
 
-__d('WAWebParticipantModel', ['WAWebBaseModel'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebParticipantModel', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
 
   class Participant extends BaseModel {}
@@ -17,7 +17,7 @@ __d('WAWebParticipantModel', ['WAWebBaseModel'], (_global, _require, importNames
   exports.Participant = Participant;
 });
 
-__d('WAWebGroupParticipantCollection', ['WAWebBaseCollection', 'WAWebParticipantModel', 'WAWebUserPrefsMeUser'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebGroupParticipantCollection', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseCollection } = importNamespace('WAWebBaseCollection');
   const { Participant } = importNamespace('WAWebParticipantModel');
   const { isMeAccount } = importNamespace('WAWebUserPrefsMeUser');
@@ -36,7 +36,7 @@ __d('WAWebGroupParticipantCollection', ['WAWebBaseCollection', 'WAWebParticipant
   exports.default = GroupParticipantCollection;
 });
 
-__d('WAWebGroupMetadataModel', ['WAWebBaseModel', 'WAWebGroupParticipantCollection', 'WAWebWidFactory'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebGroupMetadataModel', [], (_global, require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
   const GroupParticipantCollection = require('WAWebGroupParticipantCollection');
   const { createWid } = importNamespace('WAWebWidFactory');
@@ -59,7 +59,7 @@ __d('WAWebGroupMetadataModel', ['WAWebBaseModel', 'WAWebGroupParticipantCollecti
   exports.GroupMetadata = GroupMetadata;
 });
 
-__d('WAWebGroupMetadataCollection', ['WAWebBaseCollection', 'WAWebGroupMetadataModel'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebGroupMetadataCollection', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseCollection } = importNamespace('WAWebBaseCollection');
   const { GroupMetadata } = importNamespace('WAWebGroupMetadataModel');
 
@@ -71,14 +71,14 @@ __d('WAWebGroupMetadataCollection', ['WAWebBaseCollection', 'WAWebGroupMetadataM
   exports.default = new GroupMetadataCollection();
 });
 
-__d('WAWebGroupQueryJob', ['WAWebChatCollection'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebGroupQueryJob', [], (_global, _require, importNamespace, _module, exports) => {
   exports.queryAllGroups = async () => {
     const { ChatCollection } = importNamespace('WAWebChatCollection');
     return ChatCollection.filter((chat) => chat.id.isGroup()).map((chat) => ({ id: chat.id, subject: chat.name }));
   };
 });
 
-__d('WAWebDBUpdateGroup', ['WAWebGroupMetadataCollection', 'WAWebWidFactory'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebDBUpdateGroup', [], (_global, require, importNamespace, _module, exports) => {
   const { createWid } = importNamespace('WAWebWidFactory');
 
   /** Applies one change of members: `meta.chatId` is the group, `action.participants` who is concerned. */

@@ -3,12 +3,13 @@
 // In: `item` and `history` frames. Out: PageInbox (`applyItems`, `applyHistory`).
 // Must not say `got` before the transaction is complete, and must not take the same number twice.
 //
-// Sources: the order (stored, acknowledged, then seen by the models) is assumed of the real page; it follows from what is
-// known: a message that the page has acknowledged is not sent again, and after a crash it is found in the store only.
+// Sources: the order (stored, acknowledged, then seen by the models) is assumed of the real page; it follows from what
+// is known: a message that the page has acknowledged is not sent again, and after a crash it is found in the store
+// only.
 // History comes with isNewMsg false, waiting messages with true (wa-js registerNewMessageEvent.ts; whatsapp-web.js).
 'use strict';
 
-__d('PageInbox', ['PageStorage', 'PageSocket', 'PageMsgRecord', 'PageAccount', 'WAWebWidFactory', 'WAWebChatCollection', 'WAWebContactCollection', 'WAWebMsgCollection', 'WAWebMsgUnread', 'WAWebHandleSimpleReceipt', 'WAWebDBUpdateGroup'], (_global, require, importNamespace, _module, exports) => {
+__d('PageInbox', [], (_global, require, importNamespace, _module, exports) => {
   const storage = require('PageStorage');
   const { recordOf } = importNamespace('PageMsgRecord');
   const { attributesOf } = importNamespace('PageMsgRecord');

@@ -7,7 +7,7 @@
 // functions/sendQueryExists.ts (`queryWidExists` with `queryPhoneExists`; it fills the cache before it answers).
 'use strict';
 
-__d('WAWebApiContact', ['WAWebWidFactory'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebApiContact', [], (_global, _require, importNamespace, _module, exports) => {
   const { createWid } = importNamespace('WAWebWidFactory');
   const byLid = new Map();
   const byPhone = new Map();
@@ -36,14 +36,14 @@ __d('WAWebApiContact', ['WAWebWidFactory'], (_global, _require, importNamespace,
   exports.getPhoneNumber = (lid) => exports.lidPnCache.getPhoneNumber(lid);
 });
 
-__d('WAWebDBCreateLidPnMappings', ['WAWebApiContact'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebDBCreateLidPnMappings', [], (_global, _require, importNamespace, _module, exports) => {
   exports.createLidPnMappings = async ({ mappings = [] }) => {
     const { lidPnCache } = importNamespace('WAWebApiContact');
     for (const { lid, pn } of mappings) lidPnCache.add(lid, { lid, phoneNumber: pn });
   };
 });
 
-__d('WAWebToUserLid', ['WAWebApiContact'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebToUserLid', [], (_global, _require, importNamespace, _module, exports) => {
   const toUserLid = (wid) => (wid.isLid() ? wid : importNamespace('WAWebApiContact').getCurrentLid(wid));
   exports.toUserLid = toUserLid;
   exports.toUserLidOrThrow = (wid) => {
@@ -54,7 +54,7 @@ __d('WAWebToUserLid', ['WAWebApiContact'], (_global, _require, importNamespace, 
   };
 });
 
-__d('WAWebQueryExistsJob', ['WAWebWidFactory', 'WAWebDBCreateLidPnMappings'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebQueryExistsJob', [], (_global, require, importNamespace, _module, exports) => {
   const { createWid } = importNamespace('WAWebWidFactory');
 
   /** Null when there is no such account; rejects when the server does not answer. */
@@ -65,7 +65,9 @@ __d('WAWebQueryExistsJob', ['WAWebWidFactory', 'WAWebDBCreateLidPnMappings'], (_
     if (!answer.exists) return null;
     const who = answer.who ?? { wid: String(phone) };
     if (who.lid) {
-      await importNamespace('WAWebDBCreateLidPnMappings').createLidPnMappings({ mappings: [{ lid: who.lid, pn: who.wid }] });
+      await importNamespace('WAWebDBCreateLidPnMappings').createLidPnMappings({
+        mappings: [{ lid: who.lid, pn: who.wid }],
+      });
     }
     return { wid: createWid(who.wid), biz: false, name: who.name };
   };

@@ -1,7 +1,7 @@
 // The module registry of the page: `__d` defines a module, `require` and `importNamespace` read one.
 //
-// In: calls of `__d(id, dependencies, factory)` by all other scripts. Out: the globals that WhatsApp's own loader puts on
-// `window`: `__d`, `require`, `importNamespace`, `ErrorGuard`, and the module `__debug` with its `modulesMap`.
+// In: calls of `__d(id, dependencies, factory)` by all other scripts. Out: the globals that WhatsApp's own loader puts
+// on `window`: `__d`, `require`, `importNamespace`, `ErrorGuard`, and the module `__debug` with its `modulesMap`.
 // Must not know what a module does.
 //
 // Sources: the loader of wa-js 4.6 (src/loader/index.ts): it waits for `__d` and `require`, counts
@@ -12,10 +12,10 @@
 (() => {
   const modulesMap = Object.create(null);
 
-  /** Registers a module; the first definition of an id counts. */
-  function define(id, dependencies, factory) {
+  /** Registers a module; the first definition of an id counts. Dependencies are read when a factory runs. */
+  function define(id, _dependencies, factory) {
     if (!(id in modulesMap)) {
-      modulesMap[id] = { id, dependencies, factory, exports: null, namespace: null };
+      modulesMap[id] = { id, factory, exports: null, namespace: null };
     }
   }
 

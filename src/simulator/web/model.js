@@ -7,7 +7,7 @@
 // arguments of `change:NAME` are model, value, previous value (chat/events/registerUnreadCountEvent.ts).
 'use strict';
 
-__d('WAWebBaseModel', ['WAWebEventEmitter'], (_global, require, _import, _module, exports) => {
+__d('WAWebBaseModel', [], (_global, require, _import, _module, exports) => {
   const EventEmitter = require('WAWebEventEmitter');
 
   class BaseModel extends EventEmitter {

@@ -9,7 +9,7 @@
 // (`canReplyMsg`, `msgContextInfo`), getQuotedMsgKey.ts (quotedStanzaID, quotedParticipant).
 'use strict';
 
-__d('WAWebMsgModel', ['WAWebBaseModel'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebMsgModel', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
 
   class Msg extends BaseModel {
@@ -29,23 +29,54 @@ __d('WAWebMsgModel', ['WAWebBaseModel'], (_global, _require, importNamespace, _m
     }
   }
   defineModel(Msg, 'msg', [
-    'id', 'from', 'to', 'author', 'self', 'type', 'subtype', 'body', 'caption', 't', 'ack', 'notifyName', 'isNewMsg',
-    'local', 'quotedMsg', 'quotedStanzaID', 'quotedParticipant', 'quotedRemoteJid', 'mentionedJidList', 'isForwarded',
-    'star', 'latestEditMsgKey', 'mediaData', 'isLive', 'isStatusV3', 'order',
+    'id',
+    'from',
+    'to',
+    'author',
+    'self',
+    'type',
+    'subtype',
+    'body',
+    'caption',
+    't',
+    'ack',
+    'notifyName',
+    'isNewMsg',
+    'local',
+    'quotedMsg',
+    'quotedStanzaID',
+    'quotedParticipant',
+    'quotedRemoteJid',
+    'mentionedJidList',
+    'isForwarded',
+    'star',
+    'latestEditMsgKey',
+    'mediaData',
+    'isLive',
+    'isStatusV3',
+    'order',
   ]);
   exports.Msg = Msg;
 });
 
-__d('PageMsgRecord', ['WAWebMsgKey', 'WAWebWidFactory', 'PageAccount', 'PageStorage'], (_global, require, importNamespace, _module, exports) => {
+__d('PageMsgRecord', [], (_global, require, importNamespace, _module, exports) => {
   const MsgKey = require('WAWebMsgKey');
   const { createWid } = importNamespace('WAWebWidFactory');
 
-  /** The record of a message of the server. In a group the key names who wrote it; oneself by lid (source: wa-js generateMessageID.ts). */
+  /**
+   * The record of a message of the server. In a group the key names who wrote it; oneself by lid (source: wa-js
+   * generateMessageID.ts).
+   */
   exports.recordOf = (message) => {
     const me = importNamespace('PageAccount').me();
     const remote = createWid(message.chat);
     const author = message.from_me ? me.lid || me.wid : message.author;
-    const id = { fromMe: Boolean(message.from_me), remote, id: message.id, participant: remote.isGroup() ? author : undefined };
+    const id = {
+      fromMe: Boolean(message.from_me),
+      remote,
+      id: message.id,
+      participant: remote.isGroup() ? author : undefined,
+    };
     return {
       ...message,
       key: new MsgKey(id).toString(),
@@ -110,7 +141,7 @@ __d('PageMsgRecord', ['WAWebMsgKey', 'WAWebWidFactory', 'PageAccount', 'PageStor
   };
 });
 
-__d('WAWebChatMsgsCollection', ['WAWebBaseCollection', 'WAWebMsgModel'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebChatMsgsCollection', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseCollection } = importNamespace('WAWebBaseCollection');
   const { Msg } = importNamespace('WAWebMsgModel');
 
@@ -122,7 +153,7 @@ __d('WAWebChatMsgsCollection', ['WAWebBaseCollection', 'WAWebMsgModel'], (_globa
   exports.ChatMsgsCollection = ChatMsgsCollection;
 });
 
-__d('WAWebMsgCollection', ['WAWebBaseCollection', 'WAWebMsgModel', 'WAWebChatCollection'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebMsgCollection', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseCollection } = importNamespace('WAWebBaseCollection');
   const { Msg } = importNamespace('WAWebMsgModel');
 
@@ -160,7 +191,7 @@ __d('WAWebMsgReply', [], (_global, _require, _import, _module, exports) => {
   exports.canReplyMsg = (msg) => msg.type === 'chat' && msg.ack >= 0;
 });
 
-__d('WAWebQuotedMsgModelUtils', ['WAWebMsgKey', 'WAWebMsgCollection', 'WAWebMsgModel', 'WAWebUserPrefsMeUser'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebQuotedMsgModelUtils', [], (_global, require, importNamespace, _module, exports) => {
   const MsgKey = require('WAWebMsgKey');
   const { Msg } = importNamespace('WAWebMsgModel');
 
@@ -171,7 +202,7 @@ __d('WAWebQuotedMsgModelUtils', ['WAWebMsgKey', 'WAWebMsgCollection', 'WAWebMsgM
     const author = msg.quotedParticipant;
     const remote = msg.id.remote;
     const fromMe = author !== undefined && isMeAccount(author);
-    const participant = remote.isGroup() ? ((fromMe && getMaybeMeLidUser()) || author) : undefined;
+    const participant = remote.isGroup() ? (fromMe && getMaybeMeLidUser()) || author : undefined;
     const id = new MsgKey({ fromMe, remote, id: msg.quotedStanzaID, participant });
     const found = importNamespace('WAWebMsgCollection').MsgCollection.get(id);
     return found ?? new Msg({ ...msg.quotedMsg, id, from: author, to: remote });

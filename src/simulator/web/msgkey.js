@@ -4,10 +4,10 @@
 //
 // Sources: wa-js src/whatsapp/misc/MsgKey.ts (found by the text 'MsgKey error: obj is null/undefined'; since
 // 2.3000.1042401057 the text is cached in a minified property that `toString` returns) and misc/randomId.ts (`newId`).
-// The form of a new id (3EB0 and 18 hex digits) is that of whatsapp-web.js's traces.
+// The form of a new id (3EB0 and 18 hex digits): public issues of whatsapp-web.js show such ids.
 'use strict';
 
-__d('WAWebMsgKey', ['WAWebWid', 'WAWebWidFactory', 'WARandomHex'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebMsgKey', [], (_global, require, importNamespace, _module, exports) => {
   const { createWid } = importNamespace('WAWebWidFactory');
   const { randomHex } = importNamespace('WARandomHex');
 

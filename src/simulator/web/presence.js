@@ -1,15 +1,16 @@
 // Who is online or writing, status posts, blocks and calls. The server of this simulator says nothing of them, so these
 // models stay empty.
 //
-// Out: WAWebPresenceCollection, WAWebChatPresence, WAWebStatusCollection, WAWebBlocklistCollection, WAWebCallCollection.
+// Out: WAWebPresenceCollection, WAWebChatPresence, WAWebStatusCollection, WAWebBlocklistCollection,
+// WAWebCallCollection.
 // Must not send anything.
 //
 // Sources: wa-js src/chat/events/registerPresenceChange.ts (subscribes each chat at main_ready),
-// chat/functions/markIsComposing.ts, blocklist/events, status/events, call/events: without these modules their listeners are errors of the
-// page. That nothing comes from them is assumed.
+// chat/functions/markIsComposing.ts, blocklist/events, status/events, call/events: without these modules their
+// listeners are errors of the page. That nothing comes from them is assumed.
 'use strict';
 
-__d('WAWebPresenceCollection', ['WAWebBaseModel', 'WAWebBaseCollection'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebPresenceCollection', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
   const { BaseCollection } = importNamespace('WAWebBaseCollection');
 
@@ -44,7 +45,7 @@ __d('WAWebChatPresence', [], (_global, _require, _import, _module, exports) => {
   exports.markPaused = mark('paused');
 });
 
-__d('WAWebBlocklistCollection', ['WAWebBaseModel', 'WAWebBaseCollection'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebBlocklistCollection', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
   const { BaseCollection } = importNamespace('WAWebBaseCollection');
 
@@ -58,7 +59,7 @@ __d('WAWebBlocklistCollection', ['WAWebBaseModel', 'WAWebBaseCollection'], (_glo
   exports.BlocklistCollection = new BlocklistCollectionImpl();
 });
 
-__d('WAWebCallCollection', ['WAWebBaseModel', 'WAWebBaseCollection'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebCallCollection', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
   const { BaseCollection } = importNamespace('WAWebBaseCollection');
 
@@ -75,7 +76,7 @@ __d('WAWebCallCollection', ['WAWebBaseModel', 'WAWebBaseCollection'], (_global, 
   exports.default = new CallCollection();
 });
 
-__d('WAWebStatusCollection', ['WAWebBaseModel', 'WAWebBaseCollection'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebStatusCollection', [], (_global, _require, importNamespace, _module, exports) => {
   const { BaseModel, defineModel } = importNamespace('WAWebBaseModel');
   const { BaseCollection } = importNamespace('WAWebBaseCollection');
 

@@ -3,8 +3,9 @@
 // Out: WAWebFindLinks, WAWebLinkPreviewChatAction, WAWebMinimalLinkPreview.
 // Must not reach out to any other host.
 //
-// Sources: wa-js chat/functions/prepareLinkPreview.ts: `findFirstWebLink`, `getLinkPreview`, and `genMinimalLinkPreview`,
-// which it wraps to ask servers of its own. Without these modules a caller who forgets to turn that off would not show.
+// Sources: wa-js chat/functions/prepareLinkPreview.ts: `findFirstWebLink`, `getLinkPreview`, and
+// `genMinimalLinkPreview`, which it wraps to ask servers of its own. Without these modules a caller who forgets to turn
+// that off would not show.
 'use strict';
 
 __d('WAWebFindLinks', [], (_global, _require, _import, _module, exports) => {
@@ -14,7 +15,7 @@ __d('WAWebFindLinks', [], (_global, _require, _import, _module, exports) => {
   };
 });
 
-__d('WAWebLinkPreviewChatAction', ['WAWebMinimalLinkPreview'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebLinkPreviewChatAction', [], (_global, _require, importNamespace, _module, exports) => {
   exports.getLinkPreview = (link) => importNamespace('WAWebMinimalLinkPreview').genMinimalLinkPreview(link);
 });
 

@@ -7,7 +7,7 @@
 // markSeen.ts and chat/functions/markIsRead.ts (`sendSeen({chat, afterAvailable})` since 2.3000.1031992593).
 'use strict';
 
-__d('WAWebHandleSimpleReceipt', ['WAWebChatCollection'], (_global, _require, importNamespace, _module, exports) => {
+__d('WAWebHandleSimpleReceipt', [], (_global, _require, importNamespace, _module, exports) => {
   async function raise(receipt) {
     const { ChatCollection } = importNamespace('WAWebChatCollection');
     const msgs = ChatCollection.get(receipt.from)?.msgs.getModelsArray() ?? [];
@@ -25,7 +25,7 @@ __d('WAWebHandleSimpleReceipt', ['WAWebChatCollection'], (_global, _require, imp
   exports.handleStatusSimpleReceipt = async () => {}; // assumed: this simulator has no status posts
 });
 
-__d('WAWebUpdateUnreadChatAction', ['PageStorage', 'PageSocket'], (_global, require, _import, _module, exports) => {
+__d('WAWebUpdateUnreadChatAction', [], (_global, require, _import, _module, exports) => {
   const storage = require('PageStorage');
 
   async function setUnread(chat, unread) {

@@ -1,21 +1,23 @@
 // Messages on their way out: stored as unsent, handed to the server, and again by the page itself until it answers.
 //
-// In: wa-js's raw messages; the frames `sent` and `refused`; each new connection. Out: WAWebSendMsgChatAction, PageOutbox.
+// In: wa-js's raw messages; the frames `sent` and `refused`; each new connection. Out: WAWebSendMsgChatAction,
+// PageOutbox.
 // Must not hand a message to the server before it is stored, and not add it to the models in the caller's turn.
 //
-// Sources: wa-js chat/functions/sendRawMessage.ts (`addAndSendMsgToChat(chat, raw)` gives two promises: the message, and
-// `{messageSendResult}`; a refused message resolves), sendFileMessage.ts (waits for `add` of chat.msgs after the call and
-// compares the id object). A message without an answer stays at ack 0 and is sent again by the page: known of the real page
-// (the clock); that it says so with `again`, so that the server can drop a copy, stands for the real server's check of ids.
+// Sources: wa-js chat/functions/sendRawMessage.ts (`addAndSendMsgToChat(chat, raw)` gives two promises: the message,
+// and `{messageSendResult}`; a refused message resolves), sendFileMessage.ts (waits for `add` of chat.msgs after the
+// call and compares the id object). A message without an answer stays at ack 0 and is sent again by the page: known of
+// the real page (the clock); that it says so with `again`, so that the server can drop a copy, stands for the real
+// server's check of ids.
 'use strict';
 
-__d('PageOutbox', ['PageStorage', 'PageSocket', 'PageMsgRecord', 'WAWebMsgCollection'], (_global, require, importNamespace, _module, exports) => {
+__d('PageOutbox', [], (_global, require, importNamespace, _module, exports) => {
   const storage = require('PageStorage');
   const { messageOf } = importNamespace('PageMsgRecord');
 
   /**
-   * By order: `{record, settle, stored, handed, handedHere}`; `handed` is whether the server may have it already, by this or an
-   * earlier document, `handedHere` whether it went out on this connection.
+   * By order: `{record, settle, stored, handed, handedHere}`; `handed` is whether the server may have it already, by
+   * this or an earlier document, `handedHere` whether it went out on this connection.
    */
   const waiting = new Map();
   let online = false;
@@ -85,7 +87,7 @@ __d('PageOutbox', ['PageStorage', 'PageSocket', 'PageMsgRecord', 'WAWebMsgCollec
   }
 });
 
-__d('WAWebSendMsgChatAction', ['PageStorage', 'PageOutbox', 'PageMsgRecord', 'WAWebMsgModel', 'WAWebMsgCollection'], (_global, require, importNamespace, _module, exports) => {
+__d('WAWebSendMsgChatAction', [], (_global, require, importNamespace, _module, exports) => {
   const storage = require('PageStorage');
   const { recordOfRaw } = importNamespace('PageMsgRecord');
   const { Msg } = importNamespace('WAWebMsgModel');
@@ -127,5 +129,11 @@ __d('WAWebSendMsgChatAction', ['PageStorage', 'PageOutbox', 'PageMsgRecord', 'WA
     return MsgCollection.add(msg);
   }
 
-  const newChat = (chat) => ({ id: String(chat.id), name: chat.name ?? '', unread: 0, group: chat.id.isGroup(), participants: [] });
+  const newChat = (chat) => ({
+    id: String(chat.id),
+    name: chat.name ?? '',
+    unread: 0,
+    group: chat.id.isGroup(),
+    participants: [],
+  });
 });

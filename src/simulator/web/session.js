@@ -1,14 +1,16 @@
 // The course of a session: code, pairing, sync, main; lost connections; conflict; logout.
 //
-// In: the profile's login, frames of the server, commands of Socket and Cmd. Out: PageSession; it sets Conn, Socket, Stream.
+// In: the profile's login, frames of the server, commands of Socket and Cmd. Out: PageSession; it sets Conn, Socket,
+// Stream.
 // Must not touch messages: those are PageInbox and PageOutbox.
 //
 // Sources: the order of states at a scan, at a restored login and at a logout is the timeline observed with wa-js 4.6
-// (require_auth and QR; PAIRING, SYNCING, OPENING, code gone, main_loaded, SYNCING, MAIN, NORMAL; logout_reason, logout,
-// require_auth, QR, navigation). `?post_logout=1`: whatsapp-web.js. Everything about lost connections is assumed.
+// (require_auth and QR; PAIRING, SYNCING, OPENING, code gone, main_loaded, SYNCING, MAIN, NORMAL; logout_reason,
+// logout, require_auth, QR, navigation). `?post_logout=1`: whatsapp-web.js. Everything about lost connections is
+// assumed.
 'use strict';
 
-__d('PageSession', ['PageAccount', 'PageStorage', 'PageSocket', 'PageInbox', 'PageOutbox', 'PageMsgRecord', 'WAWebConnModel', 'WAWebSocketModel', 'WAWebStreamModel', 'WAWebNetworkStatus', 'WAWebCmd'], (_global, require, importNamespace, _module, exports) => {
+__d('PageSession', [], (_global, require, importNamespace, _module, exports) => {
   const account = require('PageAccount');
   const storage = require('PageStorage');
   const socket = require('PageSocket');
@@ -65,7 +67,10 @@ __d('PageSession', ['PageAccount', 'PageStorage', 'PageSocket', 'PageInbox', 'Pa
     for (const chat of await storage.chats()) {
       const model = ChatCollection.put(chat);
       const records = await storage.messagesOf(chat.id, { count: LOADED_PER_CHAT });
-      await MsgCollection.processMultipleMessages(model.id, records.map((record) => attributesOf(record, false)));
+      await MsgCollection.processMultipleMessages(
+        model.id,
+        records.map((record) => attributesOf(record, false)),
+      );
     }
     Cmd.mainLoaded();
   }
@@ -74,7 +79,12 @@ __d('PageSession', ['PageAccount', 'PageStorage', 'PageSocket', 'PageInbox', 'Pa
     const me = account.me();
     if (me.lid) importNamespace('WAWebApiContact').lidPnCache.add(me.lid, { lid: me.lid, phoneNumber: me.wid });
     importNamespace('WAWebContactCollection').ContactCollection.note(me.wid, { pushname: me.name });
-    Conn.set({ wid: importNamespace('WAWebWidFactory').createWid(me.wid), pushname: me.name, platform: 'android', connected: true });
+    Conn.set({
+      wid: importNamespace('WAWebWidFactory').createWid(me.wid),
+      pushname: me.name,
+      platform: 'android',
+      connected: true,
+    });
   }
 
   function onConnecting() {
@@ -172,7 +182,7 @@ __d('PageSession', ['PageAccount', 'PageStorage', 'PageSocket', 'PageInbox', 'Pa
       Stream.set({ mode: 'CONFLICT' });
     },
 
-    /** The server does not serve this page any more: `mode` is DEPRECATED_VERSION, TOS_BLOCK, SMB_TOS_BLOCK or PROXYBLOCK. */
+    /** The server does not serve this page: `mode` is DEPRECATED_VERSION, TOS_BLOCK, SMB_TOS_BLOCK or PROXYBLOCK. */
     async block(frame) {
       outbox.pause();
       socket.stop();

@@ -4,8 +4,8 @@
 // Must not start on the next frame before the session is done with the last one: what is acknowledged must be stored.
 // Frames that wait are as many as the server has sent and not yet seen acknowledged; a lost connection drops them.
 //
-// Sources: our own protocol (the real one is binary and encrypted). That the page connects again by itself with a growing
-// pause is known of the real one; the numbers are assumed.
+// Sources: our own protocol (the real one is binary and encrypted). That the page connects again by itself with a
+// growing pause is known of the real one; the numbers are assumed.
 'use strict';
 
 __d('PageSocket', [], (_global, _require, _import, _module, exports) => {

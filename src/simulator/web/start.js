@@ -3,8 +3,8 @@
 // In: nothing. Out: the modules of all files; at the end `start()` of the session.
 // Must not define modules.
 //
-// Sources: wa-js issues 3419 and 3481: WhatsApp registers its modules in parts, well after the page has loaded, and what
-// asks too early does not find them. The number and the times of the batches are assumed.
+// Sources: wa-js issues 3419 and 3481: WhatsApp registers its modules in parts, well after the page has loaded, and
+// what asks too early does not find them. The number and the times of the batches are assumed.
 'use strict';
 
 (() => {

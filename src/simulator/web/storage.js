@@ -1,13 +1,14 @@
-// What the page keeps in IndexedDB of the browser's profile: the login, chats, people, messages, what it has not sent yet,
-// and the numbers of the items that it has.
+// What the page keeps in IndexedDB of the browser's profile: the login, chats, people, messages, what it has not sent
+// yet, and the numbers of the items that it has.
 //
 // Out: PageStorage. A write has happened when its promise resolves (the transaction is complete).
-// Records: message `{key, id, chat, from, to, author, from_me, type, body, t, name, quoted, mentions, ack, order}` where
-// `order` rises with arrival; chat `{id, lid, name, pushname, unread, group, participants, t}`; unsent `{order, message}`.
+// Records: message `{key, id, chat, from, to, author, from_me, type, body, t, name, quoted, mentions, ack, order}`
+// where `order` rises with arrival; chat `{id, lid, name, pushname, unread, group, participants, t}`; unsent `{order,
+// record}`.
 // Must not know models or the server.
 //
-// Sources: WhatsApp Web keeps its models in the IndexedDB `model-storage` (whatsapp-web.js, wa-js src/indexdb); that what it
-// has not sent is kept there too and sent by itself after a reload is assumed. The shape is our own.
+// Sources: WhatsApp Web keeps its models in the IndexedDB `model-storage` (whatsapp-web.js, wa-js src/indexdb); that
+// what it has not sent is kept there too and sent by itself after a reload is assumed. The shape is our own.
 'use strict';
 
 __d('PageStorage', [], (_global, _require, _import, _module, exports) => {
@@ -46,8 +47,8 @@ __d('PageStorage', [], (_global, _require, _import, _module, exports) => {
   let working = false;
 
   /**
-   * Runs `work(stores, result)` within a transaction and resolves when that is complete. Works that wait share one; when one
-   * of them fails they run again, each in its own, so that a work may run twice.
+   * Runs `work(stores, result)` within a transaction and resolves when that is complete. Works that wait share one;
+   * when one of them fails they run again, each in its own, so that a work may run twice.
    */
   exports.write = (work) =>
     new Promise((resolve, reject) => {
@@ -105,13 +106,21 @@ __d('PageStorage', [], (_global, _require, _import, _module, exports) => {
   exports.messagesOf = (chat, { before, after, count }) =>
     new Promise((resolve, reject) => {
       const found = [];
-      const range = IDBKeyRange.bound([chat, after ?? -1], [chat, before ?? Infinity], after !== undefined, before !== undefined);
+      const range = IDBKeyRange.bound(
+        [chat, after ?? -1],
+        [chat, before ?? Infinity],
+        after !== undefined,
+        before !== undefined,
+      );
       const forward = after !== undefined;
-      const request = read('messages').index('chat').openCursor(range, forward ? 'next' : 'prev');
+      const request = read('messages')
+        .index('chat')
+        .openCursor(range, forward ? 'next' : 'prev');
       request.onerror = () => reject(request.error);
       request.onsuccess = () => {
         const cursor = request.result;
         if (cursor && found.length < count) {
+          lastOrder = Math.max(lastOrder, cursor.value.order); // a clock that was set back must not mix the order
           found.push(cursor.value);
           cursor.continue();
         } else {

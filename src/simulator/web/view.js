@@ -7,7 +7,7 @@
 // connected) are known of it (`data-ref`: whatsapp-web.js); how they look is our own.
 'use strict';
 
-__d('PageView', ['WAWebConnModel', 'WAWebStreamModel', 'WAWebSocketModel', 'WAWebChatCollection', 'WAWebMsgCollection'], (_global, require, importNamespace, _module, exports) => {
+__d('PageView', [], (_global, require, importNamespace, _module, exports) => {
   const { Conn } = importNamespace('WAWebConnModel');
   const { Stream } = importNamespace('WAWebStreamModel');
   const { Socket } = importNamespace('WAWebSocketModel');
@@ -77,7 +77,12 @@ __d('PageView', ['WAWebConnModel', 'WAWebStreamModel', 'WAWebSocketModel', 'WAWe
     const noise = await importNamespace('WAWebUserPrefsInfoStore').waNoiseInfo.get();
     const registration = await importNamespace('WAWebSignalStoreApi').waSignalStore.getRegistrationInfo();
     const secret = importNamespace('WAWebUserPrefsMultiDevice').getADVSecretKey();
-    return [Conn.ref, encodeB64(noise.staticKeyPair.pubKey), encodeB64(registration.identityKeyPair.pubKey), secret].join(',');
+    return [
+      Conn.ref,
+      encodeB64(noise.staticKeyPair.pubKey),
+      encodeB64(registration.identityKeyPair.pubKey),
+      secret,
+    ].join(',');
   }
 
   /** A field of squares that stands for the code. It is no QR code: phones of the simulator read the text. */
@@ -128,7 +133,10 @@ __d('PageView', ['WAWebConnModel', 'WAWebStreamModel', 'WAWebSocketModel', 'WAWe
   }
 
   function conversation(chat) {
-    const messages = chat.msgs.toArray().sort((a, b) => a.order - b.order).slice(-MESSAGES_SHOWN);
+    const messages = chat.msgs
+      .toArray()
+      .sort((a, b) => a.order - b.order)
+      .slice(-MESSAGES_SHOWN);
     return element(
       'div',
       'conversation',

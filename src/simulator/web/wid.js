@@ -130,10 +130,11 @@ __d('WAWebWid', [], (_global, _require, _import, _module, exports) => {
   exports.default = Wid;
 });
 
-__d('WAWebWidFactory', ['WAWebWid'], (_global, require, _import, _module, exports) => {
+__d('WAWebWidFactory', [], (_global, require, _import, _module, exports) => {
   const Wid = require('WAWebWid');
 
-  const withServer = (user, server = 'c.us') => new Wid(String(user).includes('@') ? String(user) : `${user}@${server}`);
+  const withServer = (user, server = 'c.us') =>
+    new Wid(String(user).includes('@') ? String(user) : `${user}@${server}`);
   const withoutDevice = (wid) => new Wid(`${wid.user}@${wid.server}`);
 
   exports.createWid = (id) => (id instanceof Wid ? id : new Wid(id));

@@ -1,0 +1,88 @@
+# What people and CI run. Each target installs what it needs and says so; without root it names what is missing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+# Colours and progress bars are for people.
+export CARGO_TERM_PROGRESS_WHEN ?= auto
+
+.PHONY: help run demo test lint bench deny system rust library nextest
+
+help:
+	@echo "make run     build wharf and run it with ./config.toml"
+	@echo "make demo    run it with a simulated WhatsApp, to try everything without a phone"
+	@echo "make test    everything CI checks: format, lints, docs, dependencies, tests with a real browser, scripts"
+	@echo "make lint    format, lints and docs alone"
+	@echo "make bench   the figures: latency, throughput, memory"
+
+run: system rust library
+	$(CARGO) run --release --locked -- run
+
+demo: system rust library
+	$(CARGO) run --release --locked -- demo
+
+lint: system rust
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+test: system rust library nextest lint deny
+	$(CARGO) nextest run --locked
+	$(CARGO) run --locked --quiet -- check
+	$(CARGO) run --locked --quiet -- test
+
+bench: system rust library
+	$(CARGO) bench --locked --bench store
+	$(CARGO) bench --locked --bench path
+
+# The browser, a C++ compiler for Luau, Node for the in-page library.
+PACKAGES := chromium:/usr/lib/chromium/chromium \
+            chromium-headless-shell:/usr/lib/chromium/chromium-headless-shell \
+            g++:/usr/bin/g++ \
+            nodejs:node npm:npm
+
+system:
+	@missing=""; \
+	for pair in $(PACKAGES); do \
+	  name=$${pair%%:*}; probe=$${pair#*:}; \
+	  command -v "$$probe" >/dev/null 2>&1 || [ -x "$$probe" ] || missing="$$missing $$name"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing Debian packages:$$missing"; \
+	    apt-get update -qq; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  else \
+	    echo "missing packages:$$missing" >&2; \
+	    echo "install them, e.g.: sudo apt-get install$$missing" >&2; \
+	    exit 1; \
+	  fi; \
+	fi
+
+rust:
+	@command -v $(CARGO) >/dev/null 2>&1 || { \
+	  echo "missing: Rust (see rust-toolchain.toml for the version); install it from https://rustup.rs" >&2; exit 1; }
+
+library: node_modules/.package-lock.json
+
+node_modules/.package-lock.json: package.json package-lock.json
+	@echo "installing the in-page library from npm"
+	npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+nextest:
+	@command -v cargo-nextest >/dev/null 2>&1 || { \
+	  echo "installing cargo-nextest (a few minutes, once)"; $(CARGO) install --locked --quiet cargo-nextest; }
+
+deny:
+	@command -v cargo-deny >/dev/null 2>&1 || { \
+	  echo "installing cargo-deny (a few minutes, once)"; $(CARGO) install --locked --quiet cargo-deny; }
+	$(CARGO) deny --log-level error check licenses bans sources
+	@if ! out=$$($(CARGO) deny --log-level error check advisories 2>&1); then \
+	  case "$$out" in \
+	    *"failed to fetch"*|*"unable to fetch"*|*"failed to clone"*|*"error sending request"*|*"advisory database"*) \
+	      echo "advisories were not checked: their database cannot be reached from here" ;; \
+	    *) echo "$$out" >&2; exit 1 ;; \
+	  esac; \
+	fi

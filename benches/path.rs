@@ -1,0 +1,156 @@
+//! The figures of the whole path: the real program, real browsers, the simulated WhatsApp.
+//!
+//! Latencies are read from the host's own trace lines (microseconds, one clock), memory from `/proc`. Run by `make bench`.
+
+#[path = "../tests/it/support/mod.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
+mod support;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use support::host::{Home, Host};
+use support::phones::Phones;
+
+const SHOP: &str = "491700000001";
+const WRITERS: usize = 20;
+const PER_SECOND: u32 = 100;
+const SECONDS: u32 = 20;
+const ACCOUNTS: usize = 5;
+
+const ECHO: &str = r#"wharf.on("message", { account = "shop" }, function(msg) msg:reply("VERSION " .. msg.body) end)"#;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(measure());
+}
+
+fn writer(n: usize) -> String {
+    format!("49170000{:04}", 100 + n)
+}
+
+async fn measure() {
+    let phones = Arc::new(Phones::start().await);
+    phones.add(SHOP, "Shop").await;
+    for n in 0..WRITERS {
+        phones.add(&writer(n), "Writer").await;
+    }
+    let home = Home::new(&phones.url, "[pacing]\nenabled = false\n");
+    home.script("echo.lua", &ECHO.replace("VERSION", "a"));
+    let mut host = Host::start_logging(&home, "info,wharf::path=trace").await;
+    let qr = host.create_account("shop").await;
+    phones.scan(SHOP, &qr).await;
+    host.state("shop", "ready").await;
+
+    let from = host.logged();
+    pour(&phones, PER_SECOND * SECONDS).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    report("event seen by the host -> action handed to the page", &pair(&host.log_since(from)));
+
+    let mut trips = Vec::new();
+    for n in 0..100 {
+        let (since, text) = (Instant::now(), format!("trip {n}"));
+        let number = writer(n % WRITERS);
+        phones.write(&number, SHOP, &text).await;
+        let answer = format!("a {text}");
+        while !phones.texts(&number).await.contains(&answer) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        trips.push(since.elapsed().as_micros() as i64);
+    }
+    report("phone -> phone, there and back", &trips);
+
+    let mut saves = Vec::new();
+    for round in 0..10 {
+        let from = host.logged();
+        let pouring = { let phones = Arc::clone(&phones); async move { pour(&phones, PER_SECOND).await } };
+        let saving = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let saved = jiff::Timestamp::now();
+            home.script("echo.lua", &ECHO.replace("VERSION", &format!("b{round}")));
+            saved
+        };
+        let (saved, ()) = tokio::join!(saving, pouring);
+        host.line(from, "in force").await;
+        saves.extend(first_answer(&host.log_since(from), saved));
+    }
+    report("save of a script -> first answer of the new version", &saves);
+
+    for n in 1..ACCOUNTS {
+        let (id, number) = (format!("more{n}"), format!("4917000010{n:02}"));
+        phones.add(&number, &id).await;
+        let qr = host.create_account(&id).await;
+        phones.scan(&number, &qr).await;
+        host.state(&id, "ready").await;
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let browsers = home.browsers();
+    let memory: u64 = browsers.iter().filter_map(|pid| pss(*pid)).sum();
+    println!("host memory with {ACCOUNTS} accounts: {} MB", pss(host.pid()).unwrap_or_default() / 1000);
+    println!(
+        "per account: {} MB, {} processes",
+        memory / 1000 / ACCOUNTS as u64,
+        browsers.len() as f64 / ACCOUNTS as f64
+    );
+    host.stop().await;
+}
+
+/// Writes `count` messages at the measured rate, from each phone in turn.
+async fn pour(phones: &Phones, count: u32) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
+    for n in 0..count {
+        tick.tick().await;
+        phones.write(&writer(n as usize % WRITERS), SHOP, &format!("n{n}")).await;
+    }
+}
+
+/// The moment of a line of the log and the chat that it names.
+fn moment(line: &str) -> Option<(jiff::Timestamp, String)> {
+    let at = line.split_whitespace().next()?.parse().ok()?;
+    let chat = line.split("chat=").nth(1)?.split_whitespace().next()?;
+    Some((at, chat.trim_matches('"').to_owned()))
+}
+
+/// Microseconds from each message in the ring to the next send in the same chat.
+fn pair(log: &[String]) -> Vec<i64> {
+    let mut waiting: HashMap<String, Vec<jiff::Timestamp>> = HashMap::new();
+    let mut took = Vec::new();
+    for line in log {
+        let Some((at, chat)) = moment(line) else { continue };
+        if line.contains("message in ring") {
+            waiting.entry(chat).or_default().push(at);
+        } else if line.contains("message in send") {
+            let Some(queue) = waiting.get_mut(&chat).filter(|queue| !queue.is_empty()) else { continue };
+            took.push(at.as_microsecond() - queue.remove(0).as_microsecond());
+        }
+    }
+    took
+}
+
+/// Microseconds from the save to the first send after the new version was in force.
+fn first_answer(log: &[String], saved: jiff::Timestamp) -> Option<i64> {
+    let swapped = log.iter().position(|line| line.contains("in force"))?;
+    let (at, _) = log.iter().skip(swapped).filter(|line| line.contains("message in send")).find_map(|line| moment(line))?;
+    Some(at.as_microsecond() - saved.as_microsecond())
+}
+
+fn report(what: &str, took: &[i64]) {
+    let mut sorted = took.to_vec();
+    sorted.sort_unstable();
+    let at = |part: f64| sorted.get(((sorted.len() as f64 - 1.0) * part).round() as usize).copied().unwrap_or_default();
+    let ms = |micros: i64| micros as f64 / 1000.0;
+    println!(
+        "{what}: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms ({} samples)",
+        ms(at(0.5)),
+        ms(at(0.99)),
+        ms(at(1.0)),
+        sorted.len()
+    );
+}
+
+/// Proportional set size of a process, in kB.
+fn pss(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("Pss:"))?.split_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,85 @@
+//! `wharf.log` and `print`.
+//!
+//! In: a text and fields. Out: a line for the [`World`](crate::script::world::World).
+
+use std::rc::Rc;
+
+use mlua::{Function, Lua, MultiValue, Value};
+
+use crate::script::run::Refusal;
+use crate::script::world::{Level, LogLine};
+
+use super::args::Args;
+use super::{Body, Caller, Desk, Row};
+
+/// Bytes of one line; what is longer is cut.
+const MAX_LINE: usize = 8 * 1024;
+
+/// `log.*`
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "log.debug",
+        signature: "(text: string, fields: table?) -> ()",
+        doc: "Logs what helps to find a mistake.",
+        body: Body::Now(|caller, args| write(caller, args, Level::Debug)),
+    },
+    Row {
+        name: "log.info",
+        signature: "(text: string, fields: table?) -> ()",
+        doc: "Logs what happened; `print` does the same.",
+        body: Body::Now(|caller, args| write(caller, args, Level::Info)),
+    },
+    Row {
+        name: "log.warn",
+        signature: "(text: string, fields: table?) -> ()",
+        doc: "Logs what should not happen.",
+        body: Body::Now(|caller, args| write(caller, args, Level::Warn)),
+    },
+    Row {
+        name: "log.error",
+        signature: "(text: string, fields: table?) -> ()",
+        doc: "Logs what went wrong.",
+        body: Body::Now(|caller, args| write(caller, args, Level::Error)),
+    },
+];
+
+fn write(caller: &Caller, mut args: Args, level: Level) -> Result<Value, Refusal> {
+    let text = match args.any() {
+        Value::Nil => return Err(args.refuse("there is no text")),
+        value => value.to_string().map_err(|error| args.refuse(&error.to_string()))?,
+    };
+    let fields = match args.any() {
+        Value::Nil => serde_json::Map::new(),
+        value => match args.json("the fields", &value)? {
+            serde_json::Value::Object(fields) => fields,
+            _ => return Err(args.refuse("the fields must be a table with names")),
+        },
+    };
+    line(&caller.desk, level, text, fields);
+    Ok(Value::Nil)
+}
+
+fn line(desk: &Rc<Desk>, level: Level, mut text: String, fields: serde_json::Map<String, serde_json::Value>) {
+    text.truncate(text.floor_char_boundary(MAX_LINE));
+    let event = desk
+        .current()
+        .map(|run| (run.event().id.clone(), run.event().chat().map(str::to_owned)));
+    desk.world().log(LogLine {
+        level,
+        text,
+        fields,
+        event,
+    });
+}
+
+/// `print`, whose arguments become one line.
+pub(crate) fn print(lua: &Lua, desk: &Rc<Desk>) -> mlua::Result<Function> {
+    let desk = Rc::downgrade(desk);
+    lua.create_function(move |_, values: MultiValue| {
+        let texts: Vec<String> = values.iter().map(Value::to_string).collect::<mlua::Result<_>>()?;
+        if let Some(desk) = desk.upgrade() {
+            line(&desk, Level::Info, texts.join("\t"), serde_json::Map::new());
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,66 @@
+//! `wharf.on` and `wharf.gate`: registering, while the file loads.
+//!
+//! In: an event's name, a filter, a function. Out: an entry in the VM's list of handlers, which is closed once the file has
+//! loaded.
+
+use mlua::Value;
+
+use crate::event::{Kind, NAMES};
+use crate::script::error::suggestion;
+use crate::script::filter::Filter;
+use crate::script::run::Refusal;
+
+use super::args::{Args, kind};
+use super::{Body, Caller, Row, not_permitted};
+
+/// `on`, `gate`, `stop`
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "on",
+        signature: "(event: string, filter: table | handler, handler: ((event) -> ())?) -> ()",
+        doc: "Calls the handler for each event of that name that passes the filter.",
+        body: Body::Now(|caller, args| register(caller, args, false)),
+    },
+    Row {
+        name: "gate",
+        signature: "(event: string, filter: table | handler, handler: ((event) -> any)?) -> ()",
+        doc: "As `on`, but before all handlers of all scripts; returning `wharf.stop` ends the event.",
+        body: Body::Now(|caller, args| register(caller, args, true)),
+    },
+    Row {
+        name: "stop",
+        signature: "stop",
+        doc: "What a gate returns to keep the event from all handlers.",
+        // Made by `install`, which must know it again.
+        body: Body::Value(|_, _| Ok(Value::Nil)),
+    },
+];
+
+fn register(caller: &Caller, mut args: Args, gate: bool) -> Result<Value, Refusal> {
+    if !caller.desk.is_loading() {
+        return Err(args.refuse("handlers are registered while the file loads, not later"));
+    }
+    let name = args.text("the event")?;
+    let Some(event) = Kind::parse(&name) else {
+        let hint = suggestion(&name, NAMES.iter().map(|(known, _)| *known));
+        return Err(args.refuse(&format!("no event '{name}'{hint}")));
+    };
+    let (filter, handler) = match args.any() {
+        Value::Function(handler) => (Filter::default(), Value::Function(handler)),
+        filter @ Value::Table(_) => {
+            let json = args.json("the filter", &filter)?;
+            (Filter::parse(&json).map_err(|text| args.refuse(&text))?, args.any())
+        }
+        other => return Err(args.refuse(&format!("a function or a filter comes second, not {}", kind(&other)))),
+    };
+    let Value::Function(handler) = handler else {
+        return Err(args.refuse(&format!("the handler must be a function, not {}", kind(&handler))));
+    };
+    if !caller.desk.permissions().event(&name) {
+        return Err(not_permitted(format!(
+            "plugin.toml does not declare the event '{name}'"
+        )));
+    }
+    caller.desk.register(event, filter, handler, gate);
+    Ok(Value::Nil)
+}

@@ -1,0 +1,45 @@
+//! `wharf.webhook`: posts into the outbox.
+//!
+//! In: an endpoint's name and a body. Out: a delivery, committed with the run. Must not connect anywhere itself.
+
+use mlua::Value;
+
+use crate::script::run::Refusal;
+
+use super::args::Args;
+use super::{Body, Caller, Row, not_permitted};
+
+/// `webhook.*`
+pub(crate) const ROWS: &[Row] = &[Row {
+    name: "webhook.post",
+    signature: "(endpoint: string, body: any) -> ()",
+    doc: "Puts a delivery into the durable outbox: a table or an event as JSON, a string as it is.",
+    body: Body::Now(post),
+}, Row {
+    name: "webhook.has",
+    signature: "(endpoint: string) -> boolean",
+    doc: "Whether there is such an endpoint, or `account:ID` has a webhook.",
+    body: Body::Now(has),
+}];
+
+fn has(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
+    let endpoint = args.text("the endpoint")?;
+    Ok(Value::Boolean(caller.desk.world().has_endpoint(&endpoint)))
+}
+
+fn post(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
+    let run = caller.run()?;
+    let endpoint = args.text("the endpoint")?;
+    let body = match args.any() {
+        Value::Nil => return Err(args.refuse("there is no body")),
+        Value::String(text) => text.as_bytes().to_vec(),
+        other => args.json("the body", &other)?.to_string().into_bytes(),
+    };
+    if !caller.desk.permissions().endpoint(&endpoint) {
+        return Err(not_permitted(format!(
+            "plugin.toml does not declare the endpoint '{endpoint}'"
+        )));
+    }
+    run.post(endpoint, body)?;
+    Ok(Value::Nil)
+}

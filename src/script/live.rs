@@ -1,0 +1,143 @@
+//! The world of a running script: the store, the accounts, the log.
+//!
+//! In: what the API asks. Out: the same, from the rest of the program. Everything that waits is done on the program's own
+//! runtime, and ends when the run that asked ends.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use jiff::tz::TimeZone;
+use tokio::runtime::Handle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use crate::action::{Failure, FailureKind, SendOrder, Sent};
+use crate::store::{self, Store};
+
+use super::world::{Kept, Level, LogLine, World};
+use super::{AccountState, Host};
+
+/// What stands behind the API of one generation.
+#[derive(Clone)]
+pub(crate) struct Live {
+    /// The script's name, also the space of its keys.
+    pub(crate) script: Arc<str>,
+    /// Which version of it.
+    pub(crate) generation: u64,
+    /// The store.
+    pub(crate) store: Store,
+    /// The accounts.
+    pub(crate) host: Arc<dyn Host>,
+    /// Where its tasks run.
+    pub(crate) tracker: TaskTracker,
+    /// On which runtime.
+    pub(crate) runtime: Handle,
+}
+
+impl Live {
+    fn ask<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> LocalBoxFuture<'static, Result<T, Failure>> {
+        let task = AbortOnDropHandle::new(self.tracker.spawn_on(work, &self.runtime));
+        async move { task.await.unwrap_or_else(|_| Err(internal("the host is stopping"))) }.boxed_local()
+    }
+}
+
+fn internal(message: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Internal,
+        message: message.to_owned(),
+        account: None,
+    }
+}
+
+fn of_store(error: &store::Error) -> Failure {
+    internal(&format!("the store did not answer: {error}"))
+}
+
+fn kept(entry: store::KvEntry) -> Result<Kept, Failure> {
+    let value = serde_json::from_slice(&entry.value)
+        .map_err(|error| internal(&format!("a stored value is not JSON: {error}")))?;
+    Ok(Kept {
+        value,
+        version: entry.version,
+    })
+}
+
+/// The wall clock, in milliseconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl World for Live {
+    fn now(&self) -> i64 {
+        now()
+    }
+
+    fn zone(&self) -> TimeZone {
+        TimeZone::system()
+    }
+
+    fn log(&self, line: LogLine) {
+        let LogLine {
+            level,
+            text,
+            fields,
+            event,
+        } = line;
+        let (event, chat) = event.map_or((None, None), |(event, chat)| (Some(event), chat));
+        let fields = (!fields.is_empty()).then(|| serde_json::Value::Object(fields).to_string());
+        let (script, generation) = (&*self.script, self.generation);
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(target: "wharf::script", script, generation, event, chat, fields, "{text}")
+            };
+        }
+        match level {
+            Level::Debug => line!(debug),
+            Level::Info => line!(info),
+            Level::Warn => line!(warn),
+            Level::Error => line!(error),
+        }
+    }
+
+    fn account(&self, id: &str) -> Option<AccountState> {
+        self.host.account(id)
+    }
+
+    fn has_endpoint(&self, name: &str) -> bool {
+        self.host.has_endpoint(name)
+    }
+
+    fn kv_get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Kept>, Failure>> {
+        let (store, space) = (self.store.clone(), Arc::clone(&self.script));
+        self.ask(async move {
+            let entry = store.kv_get(&space, &key).await.map_err(|error| of_store(&error))?;
+            entry.map(kept).transpose()
+        })
+    }
+
+    fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>> {
+        let (store, space) = (self.store.clone(), Arc::clone(&self.script));
+        self.ask(async move {
+            let entries = store
+                .kv_list(&space, &prefix, limit)
+                .await
+                .map_err(|error| of_store(&error))?;
+            entries
+                .into_iter()
+                .map(|(key, entry)| Ok((key, kept(entry)?)))
+                .collect()
+        })
+    }
+
+    fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {
+        let host = Arc::clone(&self.host);
+        self.ask(async move { host.send(order).await })
+    }
+}

@@ -1,0 +1,243 @@
+//! The meter: how much time Lua code may take, and how it is stopped.
+//!
+//! In: a future that runs Lua. Out: the same future, which ends with [`Kill`] when its CPU or wall time is spent. CPU time is
+//! the thread's own clock and counts only while Lua works; a handler may await for minutes. A kill is sticky: every check
+//! refuses until the run has unwound, so that `pcall` in a loop does not survive it. Must not know what the code does.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mlua::{Lua, VmState};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::time::{Instant, Sleep};
+
+/// The clock is read at every so many interrupts: reading it at each would double the cost of a loop.
+const CHECK_EVERY: u32 = 256;
+
+/// Why the meter stopped a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kill {
+    /// Its CPU time is spent; the limit.
+    Cpu(Duration),
+    /// Its wall time is spent; the limit.
+    Wall(Duration),
+    /// The top level of a file has spent the CPU time of a load; the limit.
+    Load(Duration),
+}
+
+impl fmt::Display for Kill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kill::Cpu(limit) => write!(f, "stopped: more than {limit:?} of CPU time"),
+            Kill::Wall(limit) => write!(f, "stopped: not done after {limit:?}"),
+            Kill::Load(limit) => write!(f, "stopped: the top level takes more than {limit:?} of CPU time"),
+        }
+    }
+}
+
+impl std::error::Error for Kill {}
+
+/// What one run has used, and whether it was killed.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    budget: Duration,
+    used: Cell<Duration>,
+    killed: Cell<Option<Kill>>,
+    place: RefCell<String>,
+    waits: Cell<u32>,
+}
+
+impl Tally {
+    /// A run that may use `budget` of CPU time.
+    pub(crate) fn new(budget: Duration) -> Rc<Self> {
+        Rc::new(Self {
+            budget,
+            used: Cell::default(),
+            killed: Cell::new(None),
+            place: RefCell::default(),
+            waits: Cell::new(0),
+        })
+    }
+
+    /// Gives it its whole CPU time again: the next handler of the run begins.
+    pub(crate) fn refill(&self) {
+        self.used.set(Duration::ZERO);
+    }
+
+    /// Why it was killed, if it was.
+    pub(crate) fn killed(&self) -> Option<Kill> {
+        self.killed.get()
+    }
+
+    /// The frames that it was killed in; empty if it was awaiting, or lives.
+    pub(crate) fn place(&self) -> String {
+        self.place.borrow().clone()
+    }
+
+    /// Stops its wall clock until the guard is dropped: it waits for an account, or for its turn.
+    pub(crate) fn wait(self: &Rc<Self>) -> Waiting {
+        self.waits.set(self.waits.get() + 1);
+        Waiting(Rc::clone(self))
+    }
+}
+
+/// Keeps the wall clock of a run still.
+pub(crate) struct Waiting(Rc<Tally>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waits.set(self.0.waits.get() - 1);
+    }
+}
+
+/// The meter of one VM.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    /// Thread CPU time at which the slice that runs now ends; `None` if nothing is metered.
+    ends: Cell<Option<Duration>>,
+    ticks: Cell<u32>,
+    current: RefCell<Option<Rc<Tally>>>,
+}
+
+impl Meter {
+    /// Makes the VM ask this meter as it works.
+    pub(crate) fn install(self: &Rc<Self>, lua: &Lua) {
+        let meter = Rc::clone(self);
+        lua.set_interrupt(move |lua| meter.check(lua));
+    }
+
+    fn check(&self, lua: &Lua) -> mlua::Result<VmState> {
+        let ticks = self.ticks.get().wrapping_add(1);
+        self.ticks.set(ticks);
+        let Some(ends) = self.ends.get() else {
+            return Ok(VmState::Continue);
+        };
+        // A slice that starts spent ends at zero: it is refused at each interrupt, not at each 256th.
+        if !ends.is_zero() && (!ticks.is_multiple_of(CHECK_EVERY) || cpu_time() < ends) {
+            return Ok(VmState::Continue);
+        }
+        self.ends.set(Some(Duration::ZERO));
+        let Some(tally) = self.current.borrow().clone() else {
+            return Ok(VmState::Continue);
+        };
+        let kill = tally.killed.get().unwrap_or(Kill::Cpu(tally.budget));
+        if tally.killed.replace(Some(kill)).is_none() {
+            tally.place.replace(
+                lua.traceback(None, 0)
+                    .map(|stack| stack.to_string_lossy())
+                    .unwrap_or_default(),
+            );
+        }
+        Err(mlua::Error::external(kill))
+    }
+
+    /// Makes the next interrupt read the clock: a library function has just worked for long without asking.
+    pub(crate) fn look(&self) {
+        self.ticks.set(u32::MAX);
+    }
+
+    /// Runs `work` on the account of `tally`.
+    pub(crate) fn slice<R>(&self, tally: &Rc<Tally>, work: impl FnOnce() -> R) -> R {
+        let start = cpu_time();
+        let left = if tally.killed().is_some() {
+            Duration::ZERO
+        } else {
+            tally.budget.saturating_sub(tally.used.get())
+        };
+        let outer_ends = self
+            .ends
+            .replace(Some(if left.is_zero() { Duration::ZERO } else { start + left }));
+        let outer = self.current.replace(Some(Rc::clone(tally)));
+        let result = work();
+        self.current.replace(outer);
+        self.ends.set(outer_ends);
+        tally.used.set(tally.used.get() + cpu_time().saturating_sub(start));
+        result
+    }
+
+    /// Meters a future that runs Lua: its CPU time by `tally`, its wall time by `wall`.
+    pub(crate) fn watch<F: Future>(self: &Rc<Self>, tally: &Rc<Tally>, wall: Duration, work: F) -> Metered<F> {
+        Metered {
+            meter: Rc::clone(self),
+            tally: Rc::clone(tally),
+            work: Some(Box::pin(work)),
+            wall,
+            spent: Duration::ZERO,
+            since: None,
+            alarm: Box::pin(tokio::time::sleep(wall)),
+        }
+    }
+}
+
+/// A future that runs Lua under the meter.
+pub(crate) struct Metered<F> {
+    meter: Rc<Meter>,
+    tally: Rc<Tally>,
+    work: Option<Pin<Box<F>>>,
+    wall: Duration,
+    spent: Duration,
+    since: Option<Instant>,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl<F: Future> Future for Metered<F> {
+    type Output = Result<F::Output, Kill>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some(work) = this.work.as_mut() else {
+            return Poll::Pending;
+        };
+        let polled = this.meter.slice(&this.tally, || work.as_mut().poll(cx));
+        if let Some(kill) = this.tally.killed() {
+            // Also if it caught the refusal and went on: it is over its limit.
+            this.drop_work();
+            return Poll::Ready(Err(kill));
+        }
+        if let Poll::Ready(value) = polled {
+            return Poll::Ready(Ok(value));
+        }
+        if this.tally.waits.get() > 0 {
+            this.spent += this.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            return Poll::Pending;
+        }
+        if this.since.is_none() {
+            let now = Instant::now();
+            this.since = Some(now);
+            this.alarm.as_mut().reset(now + this.wall.saturating_sub(this.spent));
+        }
+        if this.alarm.as_mut().poll(cx).is_ready() {
+            let kill = Kill::Wall(this.wall);
+            this.tally.killed.set(Some(kill));
+            this.drop_work();
+            return Poll::Ready(Err(kill));
+        }
+        Poll::Pending
+    }
+}
+
+impl<F> Metered<F> {
+    /// Dropping a coroutine that awaits resumes it once, so that must be under the meter as well.
+    fn drop_work(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.meter.slice(&self.tally, || drop(work));
+        }
+    }
+}
+
+impl<F> Drop for Metered<F> {
+    fn drop(&mut self) {
+        self.drop_work();
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    // The kernel's values are positive and below a second of nanoseconds.
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}

@@ -1,0 +1,339 @@
+//! One script's place in the program: its generation in force, its state, its problems, and who watches over it.
+//!
+//! In: plans to load, faults of runs. Out: the [`Runner`] in force. Keeps the last good generation when a new one is refused,
+//! builds a VM anew that ran out of memory, suspends a script that is stopped too often. Must not read events.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::event::{Draft, Kind, Origin};
+use crate::store::{Batch, NewEvent, Position, Store};
+
+use super::Host;
+use super::dispatch::LAST_RUNS;
+use super::error::{Fault, FaultKind};
+use super::generation::LoadError;
+use super::host::{Plan, Runner};
+use super::live::{Live, now};
+use super::views::{Problem, ScriptView};
+
+/// How long runs of a replaced generation may go on.
+const DRAIN: Duration = Duration::from_secs(30);
+/// So many kills and rebuilds within [`STRIKE_WINDOW`] suspend a script.
+const STRIKES: usize = 10;
+/// See [`STRIKES`].
+const STRIKE_WINDOW: Duration = Duration::from_secs(60);
+/// The same line is logged at most once in this time; `script.error` tells of every failure.
+const SAME_LINE: Duration = Duration::from_secs(10);
+
+/// What the parts of the room share.
+pub(crate) struct Shared {
+    /// The store.
+    pub(crate) store: Store,
+    /// The rest of the program.
+    pub(crate) host: Arc<dyn Host>,
+    /// Where tasks run.
+    pub(crate) tracker: TaskTracker,
+    /// On which runtime.
+    pub(crate) runtime: Handle,
+    /// Ends everything.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Shared {
+    /// Journals an event of the host. A failure is logged: nobody waits for it.
+    pub(crate) async fn emit(&self, draft: Draft) {
+        let name = draft.event.to_string();
+        let batch = Batch {
+            events: vec![NewEvent { draft, once: None }],
+            ..Batch::default()
+        };
+        if let Err(error) = self.store.commit(batch).await {
+            tracing::error!(target: "wharf::script", "the event {name} could not be journaled: {error}");
+        }
+    }
+}
+
+/// An event of the host about a script.
+pub(crate) fn host_event(name: &'static str, data: serde_json::Value) -> Draft {
+    Draft {
+        event: Kind::Named(name),
+        account: None,
+        timestamp: now(),
+        origin: Origin::Live,
+        data: data.as_object().cloned().unwrap_or_default(),
+    }
+}
+
+/// Whether it is the owner's own file or somebody else's folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origins {
+    /// A file in `scripts/`.
+    Script,
+    /// A folder in `plugins/`.
+    Plugin,
+}
+
+/// One script or plugin.
+pub(crate) struct Slot {
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// Where it comes from.
+    pub(crate) origin: Origins,
+    shared: Arc<Shared>,
+    runner: watch::Sender<Option<Arc<Runner>>>,
+    status: Mutex<Status>,
+    position: Mutex<Option<Position>>,
+}
+
+#[derive(Default)]
+struct Status {
+    number: u64,
+    suspended: bool,
+    withdrawn: bool,
+    refused: Option<Problem>,
+    last_error: Option<Problem>,
+    strikes: VecDeque<Instant>,
+    logged: Option<(Option<u32>, Instant)>,
+}
+
+impl Slot {
+    /// A place for a script that is not loaded yet.
+    pub(crate) fn new(name: &str, origin: Origins, shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            origin,
+            shared: Arc::clone(shared),
+            runner: watch::Sender::new(None),
+            status: Mutex::default(),
+            position: Mutex::default(),
+        })
+    }
+
+    /// The generation in force.
+    pub(crate) fn current(&self) -> Option<Arc<Runner>> {
+        self.runner.borrow().clone()
+    }
+
+    /// The generation in force, as soon as there is one; `None` when the host stops.
+    pub(crate) async fn runner(&self) -> Option<Arc<Runner>> {
+        let mut watched = self.runner.subscribe();
+        tokio::select! {
+            found = watched.wait_for(Option::is_some) => found.ok()?.clone(),
+            () = self.shared.stop.cancelled() => None,
+        }
+    }
+
+    /// How far the script has come; `None` before it was in force for the first time.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the position; one that was never set is not changed.
+    pub(crate) fn advance(&self, change: impl FnOnce(&mut Position)) {
+        if let Some(position) = self.position.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            change(position);
+        }
+    }
+
+    /// Sets the position that the store has.
+    pub(crate) fn set_position(&self, position: Position) {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
+    }
+
+    /// Whether the script is done with an event, or began after it.
+    pub(crate) fn is_finished(&self, offset: u64) -> bool {
+        let position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
+        position.as_ref().is_some_and(|position| position.is_finished(offset))
+    }
+
+    /// Loads a plan and puts it in force; a refused one leaves the running generation. `tell`: journal `script.reloaded`.
+    pub(crate) async fn load(&self, plan: Plan, tell: bool) {
+        let number = {
+            let mut status = self.status();
+            status.withdrawn = false;
+            status.number += 1;
+            status.number
+        };
+        match self.start(Arc::new(plan), number).await {
+            Ok(runner) => {
+                {
+                    let mut status = self.status();
+                    status.refused = None;
+                    status.suspended = false;
+                    status.strikes.clear();
+                }
+                self.replace(Some(runner));
+                tracing::info!(target: "wharf::script", script = &*self.name, generation = number, "in force");
+                if tell {
+                    let data = json!({ "script": &*self.name, "generation": number });
+                    self.shared.emit(host_event("script.reloaded", data)).await;
+                }
+            }
+            Err(error) => self.refuse(Problem::of_load(&error)),
+        }
+    }
+
+    /// Notes why a new version is not in force.
+    pub(crate) fn refuse(&self, problem: Problem) {
+        let kept = self
+            .current()
+            .map_or_else(String::new, |old| format!("; generation {} goes on", old.number()));
+        tracing::error!(target: "wharf::script", script = &*self.name, "refused: {}{kept}", problem.headline());
+        let mut status = self.status();
+        status.withdrawn = false;
+        status.refused = Some(problem);
+    }
+
+    /// Whether its file is gone.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.status().withdrawn
+    }
+
+    /// Its file is gone: takes the script out of force. What it has not handled waits, should the file come back.
+    pub(crate) fn withdraw(&self) {
+        {
+            let mut status = self.status();
+            status.refused = None;
+            status.suspended = false;
+            status.withdrawn = true;
+        }
+        tracing::info!(target: "wharf::script", script = &*self.name, "out of force: its file is gone, or it is not enabled");
+        self.replace(None);
+    }
+
+    /// Ends its thread although runs are under way; they start again another time.
+    pub(crate) fn cut(&self) {
+        if let Some(runner) = self.runner.send_replace(None) {
+            runner.cut();
+        }
+    }
+
+    /// A run failed: counts and reports it, and rebuilds or suspends where that is due.
+    pub(crate) async fn failed(&self, runner: &Arc<Runner>, fault: &Fault) {
+        self.report(runner, fault);
+        if fault.kind == FaultKind::Raised {
+            return;
+        }
+        let suspend = {
+            let mut status = self.status();
+            let now = Instant::now();
+            status.strikes.push_back(now);
+            while status
+                .strikes
+                .front()
+                .is_some_and(|first| now.duration_since(*first) > STRIKE_WINDOW)
+            {
+                status.strikes.pop_front();
+            }
+            let suspend = status.strikes.len() >= STRIKES && !status.suspended;
+            status.suspended |= suspend;
+            suspend
+        };
+        if suspend {
+            self.replace(None);
+            tracing::error!(target: "wharf::script", script = &*self.name, "suspended until its file changes: {}", fault.headline());
+            let reason = format!("{STRIKES} times stopped within a minute, at last: {}", fault.headline());
+            let data = json!({ "script": &*self.name, "reason": reason });
+            self.shared.emit(host_event("script.suspended", data)).await;
+        } else if fault.kind == FaultKind::Memory && self.is_current(runner) {
+            match self.start(Arc::clone(runner.plan()), runner.number()).await {
+                Ok(rebuilt) if self.is_current(runner) => self.replace(Some(rebuilt)),
+                Ok(_) => {}
+                Err(error) => self.refuse(Problem::of_load(&error)),
+            }
+        }
+    }
+
+    /// What people see of it.
+    pub(crate) fn view(&self) -> ScriptView {
+        let current = self.current();
+        let status = self.status();
+        let state = match (&current, status.suspended, &status.refused) {
+            (_, true, _) => "suspended",
+            (Some(_), ..) => "running",
+            (None, _, Some(_)) => "refused",
+            (None, ..) => "loading",
+        };
+        ScriptView {
+            name: self.name.to_string(),
+            kind: match self.origin {
+                Origins::Script => "script",
+                Origins::Plugin => "plugin",
+            },
+            generation: current.as_ref().map_or(0, |runner| runner.number()),
+            handlers: current.map_or_else(Vec::new, |runner| runner.outline().describe()),
+            state,
+            refused: status.refused.clone(),
+            last_error: status.last_error.clone(),
+        }
+    }
+
+    fn report(&self, runner: &Runner, fault: &Fault) {
+        let mut status = self.status();
+        status.last_error = Some(Problem::of_fault(fault));
+        let now = Instant::now();
+        let again = status
+            .logged
+            .is_some_and(|(line, at)| line == fault.line && now.duration_since(at) < SAME_LINE);
+        if !again {
+            status.logged = Some((fault.line, now));
+            let text = fault.render(&runner.plan().source.text);
+            tracing::error!(target: "wharf::script", script = &*self.name, generation = runner.number(), "{text}");
+        }
+    }
+
+    async fn start(&self, plan: Arc<Plan>, number: u64) -> Result<Arc<Runner>, LoadError> {
+        let world = Live {
+            script: Arc::clone(&self.name),
+            generation: number,
+            store: self.shared.store.clone(),
+            host: Arc::clone(&self.shared.host),
+            tracker: self.shared.tracker.clone(),
+            runtime: self.shared.runtime.clone(),
+        };
+        Runner::start(plan, number, world, &self.shared.tracker).await
+    }
+
+    fn replace(&self, runner: Option<Arc<Runner>>) {
+        let Some(old) = self.runner.send_replace(runner) else {
+            return;
+        };
+        // Weak: a thread whose runs are done ends at once.
+        let (old, stop) = (Arc::downgrade(&old), self.shared.stop.clone());
+        self.shared.tracker.spawn_on(
+            async move {
+                tokio::select! {
+                    () = tokio::time::sleep(DRAIN) => {}
+                    () = async {
+                        stop.cancelled().await;
+                        tokio::time::sleep(LAST_RUNS).await;
+                    } => {}
+                }
+                if let Some(old) = old.upgrade() {
+                    old.cut();
+                }
+            },
+            &self.shared.runtime,
+        );
+    }
+
+    fn is_current(&self, runner: &Arc<Runner>) -> bool {
+        self.runner
+            .borrow()
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, runner))
+    }
+
+    fn status(&self) -> MutexGuard<'_, Status> {
+        // Each change is whole, so a panic elsewhere leaves nothing half done.
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

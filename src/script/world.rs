@@ -1,0 +1,75 @@
+//! The seam between the Lua API and what stands behind it.
+//!
+//! In: what the functions of `api/` ask for. Out: the store and the host (a running script), nothing (`wharf check`), or
+//! an invented world (`wharf test`). Values only, no Lua. What a run writes is not here: it is kept in [`super::run::Run`]
+//! until the run ends, and whoever drives the run commits it.
+
+use futures::future::LocalBoxFuture;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+use crate::action::{Failure, SendOrder, Sent};
+
+use super::AccountState;
+
+/// What a script can see of the world, for one generation of it.
+pub(crate) trait World {
+    /// The time, in milliseconds since 1970.
+    fn now(&self) -> i64;
+
+    /// The time zone of `wharf.time.now()` without an argument.
+    fn zone(&self) -> TimeZone;
+
+    /// Takes a line of `wharf.log` or `print`.
+    fn log(&self, line: LogLine);
+
+    /// How an account stands; `None` if there is none of that id.
+    fn account(&self, id: &str) -> Option<AccountState>;
+
+    /// Whether `[endpoint.NAME]` exists, or the account of `account:ID` has a webhook.
+    fn has_endpoint(&self, name: &str) -> bool;
+
+    /// A committed entry of the script's own keys; expired ones are not there.
+    fn kv_get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Kept>, Failure>>;
+
+    /// Committed entries whose key starts with `prefix`, in order of keys, at most `limit`.
+    fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>>;
+
+    /// Sends a message. May take up to the order's patience; the caller does not count that as time of the run.
+    fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>>;
+}
+
+/// A committed entry of a script's keys.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Kept {
+    /// The value.
+    pub(crate) value: Value,
+    /// The commit that wrote it: another one means that somebody wrote in between.
+    pub(crate) version: u64,
+}
+
+/// A line that a script logs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LogLine {
+    /// How grave.
+    pub(crate) level: Level,
+    /// The text.
+    pub(crate) text: String,
+    /// The fields beside it.
+    pub(crate) fields: Map<String, Value>,
+    /// The event at work and its chat; `None` while the file loads.
+    pub(crate) event: Option<(String, Option<String>)>,
+}
+
+/// How grave a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// `wharf.log.debug`
+    Debug,
+    /// `wharf.log.info` and `print`
+    Info,
+    /// `wharf.log.warn`
+    Warn,
+    /// `wharf.log.error`
+    Error,
+}

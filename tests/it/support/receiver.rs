@@ -1,0 +1,44 @@
+//! An endpoint that keeps what is delivered to it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use serde_json::Value;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    pub json: Value,
+}
+
+#[derive(Clone, Default)]
+pub struct Receiver {
+    kept: Arc<Mutex<Vec<Received>>>,
+}
+
+impl Receiver {
+    /// Listens on a free port; ends with the test's runtime.
+    pub async fn start() -> (Self, SocketAddr) {
+        let receiver = Self::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = axum::Router::new().fallback(keep).with_state(receiver.clone());
+        #[allow(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (receiver, address)
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        self.kept.lock().unwrap().clone()
+    }
+}
+
+async fn keep(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) {
+    let json = serde_json::from_slice(&body).unwrap_or_default();
+    receiver.kept.lock().unwrap().push(Received { headers, body: body.to_vec(), json });
+}
