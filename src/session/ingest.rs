@@ -153,7 +153,6 @@ impl Ingest {
             message.source = Some(self.retrying("ask who sent a message", || source(&self.room.store, &self.account, &message.id)).await?);
         }
         let origin = if is_new { Origin::Live } else { Origin::History };
-        tracing::trace!(target: "wharf::path", account = %self.account.id, id = message.id, "message in ring");
         Some(Some(drafts::message(&self.account.id, &message, origin)))
     }
 
@@ -196,7 +195,6 @@ impl Ingest {
                     return Ok(());
                 }
                 let page = PageMark { account: account.clone(), page_id: page_id.to_owned(), page_seq };
-                tracing::trace!(target: "wharf::path", %account, page_seq, "message in commit");
                 let batch = Batch { events: events.to_vec(), page: Some(page.clone()), ..Batch::default() };
                 match store.commit(batch).await {
                     Ok(_) => Ok(()),

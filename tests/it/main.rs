@@ -6,6 +6,7 @@ mod crash;
 mod journey;
 mod layers;
 mod script_tools;
+mod session;
 mod store;
 mod support;
 mod webhook;
