@@ -27,10 +27,10 @@ use super::world::{Stranger, World};
 use super::{Error, assets, control, socket};
 
 /// No inline script, no `eval`, nothing from elsewhere, and trusted types, which the real page demands and which the library
-/// was seen to bear. Script addresses are made by one policy alone, that of the page's loader.
+/// was seen to bear.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src blob:; \
      font-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-     require-trusted-types-for 'script'; trusted-types page-modules";
+     require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// How the simulator is started.
 #[derive(Clone, Debug)]
