@@ -92,7 +92,7 @@ impl App {
         let config = live.current();
         let telemetry = telemetry::start(&config.log);
         page::Library::read(&config.whatsapp.library)?;
-        page::find_browser(&config.browser).await?;
+        page::find_browser(&config.browser)?;
         prepare(&config.data.dir)?;
 
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::Error;
-use crate::config::resolved::BrowserKind;
+use crate::config::resolved::{Browser, BrowserKind};
 
 /// A cold start from a slow disk takes some seconds.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -69,12 +69,24 @@ impl Executable {
     }
 }
 
-/// Finds the browser and asks for its version.
-pub(super) async fn find(configured: Option<&Path>, kind: BrowserKind, sandbox: bool) -> Result<Executable, Error> {
+/// Which browser `[browser]` comes to, without starting it: for a host that wants to know at once that there is none.
+///
+/// # Errors
+/// [`Error::NoBrowser`], [`Error::BadBrowser`] and [`Error::SandboxAsRoot`].
+pub fn find_browser(browser: &Browser) -> Result<PathBuf, Error> {
+    Ok(allowed(browser.executable.as_deref(), browser.kind, browser.sandbox)?.0)
+}
+
+fn allowed(configured: Option<&Path>, kind: BrowserKind, sandbox: bool) -> Result<(PathBuf, bool), Error> {
     if sandbox && rustix::process::geteuid().is_root() {
         return Err(Error::SandboxAsRoot);
     }
-    let (path, is_shell) = choose(configured, kind)?;
+    choose(configured, kind)
+}
+
+/// Finds the browser and asks for its version.
+pub(super) async fn find(configured: Option<&Path>, kind: BrowserKind, sandbox: bool) -> Result<Executable, Error> {
+    let (path, is_shell) = allowed(configured, kind, sandbox)?;
     let version = version(&path).await?;
     Ok(Executable {
         path,

@@ -26,14 +26,7 @@ mod snapshot;
 mod tab;
 
 pub use error::Error;
+pub use executable::find_browser;
 pub use library::Library;
 pub use report::{Begun, ChatSummary, Format, Me, Ordered, PageEvent, PageStatus, REPORTS, Report, Resolved};
 pub use tab::{Launch, Tab};
-
-/// Looks for the browser that accounts would be started with, so that a host without one says so at once.
-///
-/// # Errors
-/// [`Error::NoBrowser`], which names the packages, and the errors of a configured executable.
-pub async fn find_browser(browser: &crate::config::resolved::Browser) -> Result<(), Error> {
-    executable::find(browser.executable.as_deref(), browser.kind, browser.sandbox).await.map(drop)
-}

@@ -3,7 +3,7 @@
 //! In: a [`Launch`], then the session's calls. Out: answers, and [`Report`]s through the channel that [`Tab::open`] returns.
 //! Every call has a deadline. Must not repeat anything by itself: what a failed call means is the session's decision.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +97,19 @@ impl Tab {
                 Err(error)
             }
         }
+    }
+
+    /// Ends a browser that an earlier host left on a profile, so that the folder can be removed. Without such a folder there is
+    /// nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::ProfileInUse`], [`Error::Profile`]; [`Error::Orphan`] if the browser does not end.
+    pub async fn end_leftover(account: &AccountId, profile: &Path) -> Result<(), Error> {
+        if !profile.exists() {
+            return Ok(());
+        }
+        let profile = Profile::open(account, profile)?;
+        orphan::reap(account, &profile).await
     }
 
     async fn attach(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::config;
 use crate::event::Event;
 
 use super::error::suggestion;
@@ -172,19 +173,7 @@ fn age(value: &Value) -> Result<Age, String> {
 /// # Errors
 /// A sentence that shows the forms.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("'{text}' is not a time; write 500ms, 30s, 5m, 2h or 3d");
-    let unit = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(bad)?;
-    let (amount, unit) = text.split_at(unit);
-    let amount: u64 = amount.trim().parse().map_err(|_| bad())?;
-    let scale = match unit.trim() {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(bad()),
-    };
-    Ok(Duration::from_millis(amount.checked_mul(scale).ok_or_else(bad)?))
+    config::parse_duration(text).ok_or_else(|| format!("'{text}' is not a time; write 500ms, 30s, 5m, 2h or 3d"))
 }
 
 /// Seconds as Lua has them.

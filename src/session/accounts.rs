@@ -4,8 +4,6 @@
 //! and finished at the next start if it was cut off. Must not remove a folder that a browser still uses.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use crate::config::Config;
@@ -15,13 +13,13 @@ use crate::store::{AccountRecord, Batch, Desired, KvOp, KvWrite};
 use super::account::{Account, Live};
 use super::actor::Command;
 use super::registry::Sessions;
-use super::{AccountView, Error, PROFILES};
+use super::{AccountView, Error};
 
 impl Sessions {
     /// Makes an account and starts it; without an id, with one made up.
     ///
     /// # Errors
-    /// [`Error::Limit`] if there are as many as `[accounts] max`; [`Error::Exists`]; [`Error::Folder`]; [`Error::Store`].
+    /// [`Error::Limit`] if there are as many as `[accounts] max`; [`Error::Exists`]; [`Error::Store`].
     pub async fn create(&self, id: Option<AccountId>, name: Option<String>) -> Result<AccountView, Error> {
         let account = {
             let _changing = self.0.changing.lock().await;
@@ -37,7 +35,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error::NoAccount`]; [`Error::Declared`] while `[account.ID]` stands in the configuration, which would make it again;
-    /// [`Error::Folder`]; [`Error::Store`].
+    /// [`Error::Page`] if its browser does not end; [`Error::Folder`]; [`Error::Store`].
     pub async fn delete(&self, id: &AccountId) -> Result<(), Error> {
         let _changing = self.0.changing.lock().await;
         let account = self.find(id)?;
@@ -57,6 +55,7 @@ impl Sessions {
         account.live.send_replace(Live::Deleted);
         account.pictures.forget().await;
         let profile = account.profile(&self.0.room.config.borrow().data);
+        self.0.room.opener.clear(id.clone(), profile.clone()).await?;
         match tokio::fs::remove_dir_all(&profile).await {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::Folder { account: id.clone(), step: "remove the profile", path: profile, source });
@@ -136,13 +135,6 @@ impl Sessions {
         if current >= config.accounts.max {
             return Err(Error::Limit { current, max: config.accounts.max });
         }
-        let profiles = config.data.dir.join(PROFILES);
-        make_folder(&profiles).map_err(|source| Error::Folder {
-            account: id.clone(),
-            step: "make the folder",
-            path: profiles.clone(),
-            source,
-        })?;
         let record = AccountRecord {
             id: id.clone(),
             name,
@@ -164,9 +156,4 @@ impl Sessions {
 fn made_up() -> AccountId {
     let id = ulid::Ulid::generate().to_string().to_lowercase();
     id.parse().expect("a ULID in small letters is letters and digits")
-}
-
-/// For the owner alone: profiles are credentials.
-fn make_folder(path: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -51,7 +51,15 @@ pub enum Error {
         /// How it stands.
         state: State,
     },
-    /// A folder of the room could not be made or removed.
+    /// The folder of all profiles could not be made.
+    #[error("cannot make the folder {}: {source}", path.display())]
+    Profiles {
+        /// Which folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A folder of the account could not be removed.
     #[error("account {account}: cannot {step} {}: {source}", path.display())]
     Folder {
         /// Whose.

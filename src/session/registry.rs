@@ -4,6 +4,7 @@
 //! answers. Must not touch a tab itself, but for a picture.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -16,7 +17,7 @@ use crate::store::{AccountRecord, Batch, Desired, Webhook};
 use super::account::Account;
 use super::actor::{Actor, COMMANDS, Command};
 use super::tab::{Browsers, Opener};
-use super::{AccountView, Deps, Error, Qr, Room, Snapshot, Tempo, send};
+use super::{AccountView, Deps, Error, PROFILES, Qr, Room, Snapshot, Tempo, send};
 
 /// The sessions of all accounts. A cheap handle: all clones are the same.
 #[derive(Clone)]
@@ -40,7 +41,7 @@ impl Sessions {
     /// those that are to run. Follows the configuration from here on.
     ///
     /// # Errors
-    /// [`Error::Open`] if the store cannot be read, [`Error::Folder`] if the profiles' folder cannot be made.
+    /// [`Error::Open`] if the store cannot be read, [`Error::Profiles`] if their folder cannot be made.
     pub async fn open(deps: Deps) -> Result<Sessions, Error> {
         let opener = Arc::new(Browsers { tracker: deps.tracker.clone() });
         Self::open_with(deps, opener, Tempo::default()).await
@@ -48,6 +49,10 @@ impl Sessions {
 
     pub(super) async fn open_with(deps: Deps, opener: Arc<dyn Opener>, tempo: Tempo) -> Result<Sessions, Error> {
         let Deps { store, config, tracker, stop } = deps;
+        let profiles = config.borrow().data.dir.join(PROFILES);
+        // For the owner alone: profiles are credentials.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&profiles);
+        made.map_err(|source| Error::Profiles { path: profiles, source })?;
         let records = store.accounts().await.map_err(Error::Open)?;
         let closing = stop.child_token();
         let room = Arc::new(Room { store, config, tracker, closing, opener, tempo });

@@ -5,10 +5,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::action::Content;
@@ -17,6 +19,10 @@ use crate::event::{AccountId, Message};
 use crate::page::{
     self, Begun, ChatSummary, Error, Format, Launch, Library, Ordered, PageStatus, Report, Resolved,
 };
+
+/// How long a profile may still be locked after its tab was closed, and how often to look: a call to a page has at most 25 s.
+const LOCKED: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(200);
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
 
@@ -51,6 +57,9 @@ pub(super) type Opened = (Arc<dyn Tab>, mpsc::Receiver<Report>);
 /// Opens tabs.
 pub(super) trait Opener: Send + Sync {
     fn open(&self, wanted: Wanted) -> BoxFuture<'static, Result<Opened, Error>>;
+
+    /// Ends what an earlier host left running on a profile.
+    fn clear(&self, account: AccountId, profile: PathBuf) -> BoxFuture<'static, Result<(), Error>>;
 }
 
 /// Opens real browsers.
@@ -76,10 +85,25 @@ impl Opener for Browsers {
                 url: config.whatsapp.url.clone(),
                 library,
             };
-            let (tab, reports) = page::Tab::open(launch, &tracker).await?;
+            let (tab, reports) = once_free(|| page::Tab::open(launch.clone(), &tracker)).await?;
             Ok((Arc::new(tab) as Arc<dyn Tab>, reports))
         }
         .boxed()
+    }
+
+    fn clear(&self, account: AccountId, profile: PathBuf) -> BoxFuture<'static, Result<(), Error>> {
+        async move { once_free(|| page::Tab::end_leftover(&account, &profile)).await }.boxed()
+    }
+}
+
+/// A profile is locked as long as anybody has a handle on its last tab: a send, say, that is just learning that it is gone.
+async fn once_free<T, F: Future<Output = Result<T, Error>>>(attempt: impl Fn() -> F) -> Result<T, Error> {
+    let until = Instant::now() + LOCKED;
+    loop {
+        match attempt().await {
+            Err(Error::ProfileInUse { .. }) if Instant::now() < until => tokio::time::sleep(LOOK).await,
+            other => return other,
+        }
     }
 }
 

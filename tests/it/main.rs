@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
+mod admin;
 mod crash;
 mod journey;
 mod layers;
+mod page;
 mod script_tools;
 mod simulator;
 mod store;

@@ -362,7 +362,7 @@ const METHODS = {
   history,
   // The library waits here for a code that may never come; the code is an event anyway.
   refresh_qr: () => void WPP.conn.refreshQR().catch((error) => trouble(reasonOf(error))),
-  logout: () => WPP.conn.logout(),
+  logout: () => WPP.conn.logout().then(() => null),
 };
 
 const agent = {

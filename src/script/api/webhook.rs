@@ -10,21 +10,25 @@ use super::args::Args;
 use super::{Body, Caller, Row, not_permitted};
 
 /// `webhook.*`
-pub(crate) const ROWS: &[Row] = &[Row {
-    name: "webhook.post",
-    signature: "(endpoint: string, body: any) -> ()",
-    doc: "Puts a delivery into the durable outbox: a table or an event as JSON, a string as it is.",
-    body: Body::Now(post),
-}, Row {
-    name: "webhook.has",
-    signature: "(endpoint: string) -> boolean",
-    doc: "Whether there is such an endpoint, or `account:ID` has a webhook.",
-    body: Body::Now(has),
-}];
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "webhook.post",
+        signature: "(endpoint: string, body: any) -> ()",
+        doc: "Puts a delivery into the durable outbox: a table or an event as JSON, a string as it is.",
+        body: Body::Now(post),
+    },
+    Row {
+        name: "webhook.has",
+        signature: "(endpoint: string) -> boolean",
+        doc: "Whether there is such an endpoint; `account:ID` is one if the account has a webhook.",
+        body: Body::Now(has),
+    },
+];
 
 fn has(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
     let endpoint = args.text("the endpoint")?;
-    Ok(Value::Boolean(caller.desk.world().has_endpoint(&endpoint)))
+    let may = caller.desk.permissions().endpoint(&endpoint);
+    Ok(Value::Boolean(may && caller.desk.world().has_endpoint(&endpoint)))
 }
 
 fn post(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {

@@ -174,6 +174,7 @@ impl Stage {
 
 /// Puts `wharf.case` and `wharf.test` into the test's VM.
 fn install(lua: &Lua, stage: &Rc<Stage>) -> mlua::Result<()> {
+    bot::prepare(lua)?;
     let wharf = lua.create_table()?;
     let at = Rc::clone(stage);
     let case = lua.create_async_function(move |_, (name, body): (String, Function)| {
