@@ -228,13 +228,8 @@ impl World {
             return Vec::new();
         };
         let whole = phone.chats.iter().map(|(id, log)| {
-            let from = log.entries.len().saturating_sub(HISTORY);
-            let mut messages: Vec<_> = log
-                .entries
-                .iter()
-                .skip(from)
-                .map(|entry| entry.message.clone())
-                .collect();
+            let from = log.entries().len().saturating_sub(HISTORY);
+            let mut messages: Vec<_> = log.entries().skip(from).map(|entry| entry.message.clone()).collect();
             messages.sort_by_key(|message| message.t);
             Chat {
                 messages,

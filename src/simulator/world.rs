@@ -279,7 +279,7 @@ impl World {
             id: id.to_owned(),
             lid: other.map(|other| other.lid.clone()),
             name,
-            unread: log.map_or(0, |log| log.unread),
+            unread: log.map_or(0, |log| log.unread()),
             group: group.is_some(),
             participants: group.map_or_else(Vec::new, |group| self.participants(group)),
             t: log.map_or(0, |log| log.at / 1000),
