@@ -69,6 +69,10 @@ mod browser {
         host.line(broken, "price.lua:3").await;
         phones.write(ANNA, SHOP, "price again?").await;
         phones.until_count(ANNA, "45 EUR", 2).await;
+        let scripts = host.get("/api/scripts").await.json;
+        let price = scripts["scripts"].as_array().unwrap().iter().find(|script| script["name"] == "price").unwrap();
+        assert_eq!((&price["generation"], &price["refused"]["line"]), (&json!(2), &json!(3)), "{price}");
+        home.script("price.lua", &PRICE.replace("ANSWER", "45 EUR"));
 
         let before = host.get("/api/accounts/shop/snapshot").await;
         assert_eq!(before.headers["content-type"], "image/png");
