@@ -1,7 +1,5 @@
 //! Tests that start a browser.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 use wharf::action::Content;
@@ -207,7 +205,7 @@ async fn a_crashed_tab_is_reported_and_ends_what_is_asked_of_it() {
     let profile = tempfile::tempdir().unwrap();
     let page = Stranger::start("<!doctype html>", "").await;
     let mut opened = Opened::open(profile.path(), &page.url()).await;
-    let renderer = renderer(profile.path(), opened.tab.pid());
+    let renderer = renderer(opened.tab.pid());
     let pid = rustix::process::Pid::from_raw(renderer).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     let Some(Report::Gone(reason)) = opened.next().await else {
@@ -220,7 +218,7 @@ async fn a_crashed_tab_is_reported_and_ends_what_is_asked_of_it() {
 }
 
 /// The one process of the group that renders.
-fn renderer(_profile: &Path, group: i32) -> i32 {
+fn renderer(group: i32) -> i32 {
     std::fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok())
@@ -259,7 +257,11 @@ async fn linked_once(kind: BrowserKind) {
 
     let png = opened.tab.snapshot(Format::Png).await.unwrap();
     let picture = image::load_from_memory(&png).unwrap();
-    assert_eq!((picture.width(), picture.height()), (1280, 800));
+    // Chromium takes a part of its window for a bar that nobody sees.
+    assert!(
+        picture.width() == 1280 && (600..=800).contains(&picture.height()),
+        "{picture:?}"
+    );
     let first = picture.to_rgb8().get_pixel(0, 0).to_owned();
     assert!(
         picture.to_rgb8().pixels().any(|pixel| *pixel != first),
@@ -552,7 +554,14 @@ async fn a_refusal_an_unknown_number_and_an_answer_that_does_not_come_are_told_a
     opened.link(&simulator, "491700000001").await;
     let tab = opened.tab.clone();
 
-    for nobody in ["491700000099", "12", "+49 170", "nobody"] {
+    for nobody in [
+        "491700000099",
+        "491700000099@c.us",
+        "12",
+        "+49 170",
+        "nobody",
+        "no@where",
+    ] {
         let error = tab.resolve(nobody).await.unwrap_err();
         assert!(matches!(error, Error::NoChat { .. }), "{nobody}: {error:?}");
     }
