@@ -13,7 +13,7 @@ use chromiumoxide::cdp::browser_protocol::emulation::{
 };
 use chromiumoxide::cdp::browser_protocol::inspector::EventTargetCrashed;
 use chromiumoxide::cdp::browser_protocol::page::{AddScriptToEvaluateOnNewDocumentParams, NavigateParams};
-use chromiumoxide::cdp::browser_protocol::target::GetTargetsParams;
+use chromiumoxide::cdp::browser_protocol::target::{GetTargetsParams, SetAutoAttachParams};
 use chromiumoxide::cdp::browser_protocol::{log, network, performance};
 use chromiumoxide::cdp::js_protocol::runtime::{AddBindingParams, EvaluateParams, EventBindingCalled};
 use chromiumoxide::error::CdpError;
@@ -265,17 +265,23 @@ impl Attached {
         *self.load_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    /// chromiumoxide listens to more than wharf wants: each frame of each WebSocket would be copied to the host.
+    /// chromiumoxide does more than wharf wants. It listens to the network: each frame of each WebSocket would be copied to
+    /// the host. And it attaches to each worker, halts it, and leaves a service worker again at once: then its
+    /// registration is aborted or never ends.
     async fn be_quiet(&self) -> Result<(), Error> {
         let step = "switch off what is not used";
+        let mut nothing = SetAutoAttachParams::new(false, false);
+        nothing.flatten = Some(true);
+        self.execute(step, nothing).await?;
         self.execute(step, network::DisableParams::default()).await?;
         self.execute(step, performance::DisableParams::default()).await?;
         self.execute(step, log::DisableParams::default()).await?;
         Ok(())
     }
 
-    /// User agent and client hints of the same version without the word Headless. The command line has the first
-    /// already, for workers and for the time without a host; the second only holds while wharf is attached.
+    /// User agent and client hints of the same version without the word Headless. The command line has the first already,
+    /// for workers and for the time without a host. The second hold while wharf is attached, in all requests and in the
+    /// page; not in what a service worker's own script could read, whose requests carry none.
     async fn name_itself(&self, found: &Executable) -> Result<(), Error> {
         #[derive(Deserialize)]
         struct Brand {

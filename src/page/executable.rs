@@ -185,9 +185,11 @@ async fn version(path: &Path) -> Result<String, Error> {
     })
 }
 
-/// The first word that is numbers and dots.
+/// The first word that is numbers and dots, of a program that says that it is Chromium or Chrome.
 fn parse(said: &str) -> Option<String> {
-    said.split_whitespace()
+    said.contains("Chrom")
+        .then_some(said)?
+        .split_whitespace()
         .find(|word| word.contains('.') && word.split('.').all(|part| part.parse::<u32>().is_ok()))
         .map(str::to_owned)
 }
@@ -203,7 +205,8 @@ mod tests {
             Some("156.0.8078.79")
         );
         assert_eq!(parse("Google Chrome 140.0.1.2 \n").as_deref(), Some("140.0.1.2"));
-        assert_eq!(parse("hello 1.x"), None);
+        assert_eq!(parse("Chromium 1.x"), None);
+        assert_eq!(parse("true (GNU coreutils) 9.1"), None);
     }
 
     #[test]

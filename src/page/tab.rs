@@ -281,7 +281,7 @@ impl Tab {
             .await
     }
 
-    /// Takes a picture of the tab, 1280 x 800. Not throttled: that is the session's.
+    /// Takes a picture of the tab, 1280 pixels wide and up to 800 high. Not throttled: that is the session's.
     ///
     /// # Errors
     /// As any call; the deadline is 5 s.

@@ -14,10 +14,10 @@ const isNoChat = (error) =>
   /wid error|Chat not found|Failed to find or create chat/.test(reasonOf(error));
 
 async function resolve(to) {
-  const number = to.includes('@') ? null : to.replace(/^\+/, '');
-  if (number !== null && !/^\d{5,20}$/.test(number)) throw noChat('a number has 5 to 20 digits');
-  let wanted = number === null ? to : `${number}@c.us`;
-  if (number !== null && !attempt(() => WPP.chat.get(wanted), null)) {
+  if (!to.includes('@') && !/^\+?\d{5,20}$/.test(to)) throw noChat('a number has 5 to 20 digits');
+  let wanted = to.includes('@') ? to : `${to.replace('+', '')}@c.us`;
+  // A chat would be made for any number; only WhatsApp knows whether somebody has it.
+  if (wanted.endsWith('@c.us') && !attempt(() => WPP.chat.get(wanted), null)) {
     const found = await WPP.contact.queryExists(wanted);
     if (!found || !found.wid) throw noChat('the number is not on WhatsApp');
     wanted = text(found.wid);
@@ -92,12 +92,15 @@ async function findMessage(chat, id) {
 }
 
 async function chats(limit) {
-  const models = await WPP.chat.list({ ignoreGroupMetadata: true });
-  return Array.from(models, (chat) => ({
+  const models = Array.from(await WPP.chat.list({ ignoreGroupMetadata: true }));
+  const summary = (chat) => ({
     id: text(chat.id),
     timestamp_ms: Math.round(Number(chat.t) * 1000) || 0,
     unread: typeof chat.unreadCount === 'number' ? chat.unreadCount : 0,
-  }))
+  });
+  return models
+    .map(summary)
+    .filter((chat) => chat.id !== STATUS_POSTS)
     .sort((one, other) => other.timestamp_ms - one.timestamp_ms)
     .slice(0, limit);
 }

@@ -61,8 +61,7 @@ impl Stranger {
                 "/service.js",
                 get(async |State(seen): State<Arc<Seen>>, headers: HeaderMap| {
                     seen.headers.send_modify(|all| all.push(headers));
-                    let said = "fetch('/say', { method: 'POST', body: 'service ' + navigator.userAgent + \
-                                JSON.stringify(navigator.userAgentData) })";
+                    let said = "fetch('/say', { method: 'POST', body: 'service ' + navigator.userAgent })";
                     ([("content-type", "text/javascript")], said)
                 }),
             )
