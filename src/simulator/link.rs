@@ -228,13 +228,8 @@ impl World {
             return Vec::new();
         };
         let whole = phone.chats.iter().map(|(id, log)| {
-            let from = log.entries.len().saturating_sub(HISTORY);
-            let mut messages: Vec<_> = log
-                .entries
-                .iter()
-                .skip(from)
-                .map(|entry| entry.message.clone())
-                .collect();
+            let from = log.entries().len().saturating_sub(HISTORY);
+            let mut messages: Vec<_> = log.entries().skip(from).map(|entry| entry.message.clone()).collect();
             messages.sort_by_key(|message| message.t);
             Chat {
                 messages,
@@ -274,12 +269,15 @@ impl World {
     }
 
     /// Sets what goes wrong from now on, and does what happens at once: `drop_sockets` cuts every socket without a word, as a
-    /// network does, and `block` tells every page.
+    /// network does, `conflict` and `block` tell the pages.
     pub(super) fn set_faults(&mut self, faults: Faults) {
         let lines: Vec<u64> = self.lines.keys().copied().collect();
         for number in lines {
             if let Some(mode) = faults.block {
                 self.end(number, ToPage::Block { mode });
+            }
+            if faults.conflict && self.device_on(number).is_some() {
+                self.end(number, ToPage::Conflict);
             }
             if let Some(line) = self.lines.get_mut(&number) {
                 line.closing |= faults.drop_sockets;

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::Error;
-use super::phone::{Entry, wid};
+use super::log::Entry;
+use super::phone::wid;
 use super::protocol::{Item, Message, Quoted, ToPage, ack};
 use super::token;
 use super::world::{World, digits};
@@ -72,7 +73,7 @@ impl World {
             mentions: draft.mentions,
         };
         let id = letter.id.clone();
-        if self.phone(number)?.chats.get(&chat).is_some_and(|log| log.unread > 0) {
+        if self.phone(number)?.chats.get(&chat).is_some_and(|log| log.unread() > 0) {
             self.read(number, &chat, None, now);
         }
         self.post(number, None, &chat, letter, now)?;

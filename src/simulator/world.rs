@@ -123,6 +123,9 @@ pub(super) struct Faults {
     /// All sockets are cut once, now.
     #[serde(skip_serializing)]
     pub(super) drop_sockets: bool,
+    /// Every linked page is told once, now, that its device has connected elsewhere.
+    #[serde(skip_serializing)]
+    pub(super) conflict: bool,
     /// New sockets are turned away: with `drop_sockets`, an outage.
     pub(super) refuse_sockets: bool,
     /// Pages are told this and are not served.
@@ -276,7 +279,7 @@ impl World {
             id: id.to_owned(),
             lid: other.map(|other| other.lid.clone()),
             name,
-            unread: log.map_or(0, |log| log.unread),
+            unread: log.map_or(0, |log| log.unread()),
             group: group.is_some(),
             participants: group.map_or_else(Vec::new, |group| self.participants(group)),
             t: log.map_or(0, |log| log.at / 1000),

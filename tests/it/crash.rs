@@ -6,7 +6,7 @@ mod browser {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::{Duration, Instant};
 
-    use wharf::event::Kind;
+    use wharf::event::{Event, Kind};
     use wharf::store::Store;
 
     use crate::support::host::{Home, Host};
@@ -92,28 +92,36 @@ mod browser {
             assert!(since.elapsed() < Duration::from_secs(180), "{} of {written} answered", answers.len());
             tokio::time::sleep(Duration::from_millis(250)).await;
         };
+        let grave = |line: &String| line.contains(" WARN ") || line.contains("ERROR");
+        let complaints: Vec<String> = host.log_since(0).into_iter().filter(grave).collect();
         assert_eq!(host.stop().await, Some(0));
         assert_eq!(home.browsers(), Vec::<u32>::new());
 
         let doubled: Vec<_> = answers.iter().filter(|(_, count)| **count != 1).collect();
-        assert!(doubled.is_empty(), "answered more than once: {doubled:?}");
+        let events = journal(&home).await;
+        let story = |text: &str| -> Vec<String> {
+            let of = |event: &&Arc<Event>| event.text("body").is_some_and(|body| text.ends_with(body));
+            events.iter().filter(of).map(|event| serde_json::to_string(&**event).unwrap()).collect()
+        };
+        let stories: Vec<_> = doubled.iter().map(|(text, count)| (text, count, story(text))).collect();
+        assert!(doubled.is_empty(), "answered more than once: {stories:#?}");
         let missing = written - answers.len();
-        let unknown = unknown_sends(&home).await;
+        let unknown = events.iter().filter(|event| event.event == Kind::parse("action.unknown").unwrap()).count();
         eprintln!("{written} messages, {} answered once, {unknown} reported as unknown", answers.len());
-        assert!(missing <= unknown, "{missing} messages without an answer, only {unknown} reported as unknown");
+        assert!(missing <= unknown, "{missing} messages without an answer, only {unknown} reported as unknown\n{complaints:#?}");
         assert!(unknown <= 4 * ROUNDS, "{unknown} unknown: more than one for each kill");
     }
 
-    async fn unknown_sends(home: &Home) -> usize {
+    async fn journal(home: &Home) -> Vec<Arc<Event>> {
         let store = Store::open(&home.data(), 16 << 20).unwrap();
-        let (mut from, mut unknown) = (0, 0);
+        let (mut from, mut all) = (0, Vec::new());
         loop {
             let events = store.events(from, 500).await.unwrap();
             let Some((last, _)) = events.last() else { break };
             from = last + 1;
-            unknown += events.iter().filter(|(_, event)| event.event == Kind::parse("action.unknown").unwrap()).count();
+            all.extend(events.into_iter().map(|(_, event)| event));
         }
         store.close().await.unwrap();
-        unknown
+        all
     }
 }

@@ -282,3 +282,20 @@ fn a_blocked_page_is_told_at_once_and_whenever_it_comes() {
     let line = hello(&mut world, Some(device), 2);
     assert!(matches!(world.take(line).frames[..], [ToPage::Welcome { .. }, ..]));
 }
+
+#[test]
+fn a_fault_tells_linked_pages_of_a_conflict_and_lets_the_others_be() {
+    let mut world = world();
+    let (linked, device) = link(&mut world, "100");
+    let waiting = hello(&mut world, None, 0);
+    shown(&mut world, waiting);
+    world.set_faults(serde_json::from_value(serde_json::json!({"conflict": true})).unwrap());
+    let said = world.take(linked);
+    assert_eq!((&said.frames[..], said.close), (&[ToPage::Conflict][..], true));
+    assert_eq!(world.take(waiting), Outgoing::default());
+    let line = hello(&mut world, Some(device), 1);
+    assert!(
+        matches!(world.take(line).frames[..], [ToPage::Welcome { .. }, ..]),
+        "once"
+    );
+}

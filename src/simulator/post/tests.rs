@@ -79,8 +79,7 @@ impl Town {
 
     fn acks(&self, number: &str, chat: &str) -> Vec<i8> {
         self.world.phones[number].chats[chat]
-            .entries
-            .iter()
+            .entries()
             .map(|entry| entry.message.ack)
             .collect()
     }
@@ -88,7 +87,7 @@ impl Town {
     fn bodies(&self, number: &str, chat: &str) -> Vec<String> {
         let log = self.world.phones[number].chats.get(chat);
         log.into_iter()
-            .flat_map(|log| &log.entries)
+            .flat_map(|log| log.entries())
             .map(|entry| entry.message.body.clone())
             .collect()
     }
@@ -314,7 +313,7 @@ fn reading_on_a_device_reads_on_all_and_tells_the_writer() {
     let mut town = Town::new(2);
     let (first, second) = (town.lines[0], town.lines[1]);
     town.write("200", "100", "hello");
-    assert_eq!(town.world.phones["100"].chats["200@c.us"].unread, 1);
+    assert_eq!(town.world.phones["100"].chats["200@c.us"].unread(), 1);
     town.items(second);
     town.world.receive(
         first,
@@ -339,7 +338,11 @@ fn who_answers_a_message_quotes_it_and_has_read_it() {
         ..Draft::default()
     };
     town.world.write("100", draft, 0).unwrap();
-    let answer = &town.world.phones["200"].chats["100@c.us"].entries[1].message;
+    let answer = &town.world.phones["200"].chats["100@c.us"]
+        .entries()
+        .nth(1)
+        .unwrap()
+        .message;
     let quoted = Quoted {
         id,
         body: "how much?".into(),
@@ -385,7 +388,7 @@ fn what_one_writes_to_oneself_is_there_once() {
     let line = town.lines[0];
     town.send(line, "A", "100@c.us", "milk");
     assert_eq!(town.bodies("100", "100@c.us"), ["milk"]);
-    assert_eq!(town.world.phones["100"].chats["100@c.us"].unread, 0);
+    assert_eq!(town.world.phones["100"].chats["100@c.us"].unread(), 0);
     assert_eq!(
         town.world.take(line).frames,
         [ToPage::Sent {
