@@ -128,7 +128,10 @@ impl Account {
 
     /// How long the link has been there, if this process saw it made.
     pub(super) fn linked_for(&self) -> Option<std::time::Duration> {
-        self.linked.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+        self.linked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .map(|at| at.elapsed())
     }
 
     pub(super) fn note_link(&self) {
@@ -147,7 +150,9 @@ impl Account {
         let has_page = !matches!(&*self.live.borrow(), Live::Closed | Live::Deleted);
         AccountView {
             id: self.id.clone(),
-            name: declared.and_then(|own| own.name.clone()).or_else(|| record.name.clone()),
+            name: declared
+                .and_then(|own| own.name.clone())
+                .or_else(|| record.name.clone()),
             state: status.state,
             reason: status.reason.clone(),
             since: status.since,

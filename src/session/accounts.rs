@@ -3,7 +3,6 @@
 //! In: calls of the admin, `[account.ID]` tables. Out: records in the store, profile folders on disk. A delete is written down first
 //! and finished at the next start if it was cut off. Must not remove a folder that a browser still uses.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use crate::config::Config;
@@ -42,7 +41,10 @@ impl Sessions {
         if self.0.room.config.borrow().account.contains_key(id) {
             return Err(Error::Declared { account: id.clone() });
         }
-        self.write(&account, "write down the delete", |record| record.desired = Desired::Deleting).await?;
+        self.write(&account, "write down the delete", |record| {
+            record.desired = Desired::Deleting
+        })
+        .await?;
         self.finish_delete(&account).await
     }
 
@@ -58,12 +60,25 @@ impl Sessions {
         self.0.room.opener.clear(id.clone(), profile.clone()).await?;
         match tokio::fs::remove_dir_all(&profile).await {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::Folder { account: id.clone(), step: "remove the profile", path: profile, source });
+                return Err(Error::Folder {
+                    account: id.clone(),
+                    step: "remove the profile",
+                    path: profile,
+                    source,
+                });
             }
             _ => {}
         }
-        self.forget(id).await.map_err(|source| Error::Store { account: id.clone(), step: "remove the record", source })?;
-        self.0.accounts.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.forget(id).await.map_err(|source| Error::Store {
+            account: id.clone(),
+            step: "remove the record",
+            source,
+        })?;
+        self.0
+            .accounts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
         tracing::info!(account = %id, "deleted, with its profile");
         Ok(())
     }
@@ -73,35 +88,46 @@ impl Sessions {
         let store = &self.0.room.store;
         let space = super::session_space(id);
         let kept = store.kv_list(&space, "", 100).await?;
-        let delete = |key: String| KvWrite { space: space.clone(), key, op: KvOp::Delete, expires_at: None };
+        let delete = |key: String| KvWrite {
+            space: space.clone(),
+            key,
+            op: KvOp::Delete,
+            expires_at: None,
+        };
         let kv = kept.into_iter().map(|(key, _)| delete(key)).collect();
-        let batch = Batch { accounts: vec![(id.clone(), None)], kv, ..Batch::default() };
+        let batch = Batch {
+            accounts: vec![(id.clone(), None)],
+            kv,
+            ..Batch::default()
+        };
         store.commit(batch).await.map(|_| ())
     }
 
-    /// Makes the accounts that `[account.ID]` declares and that are not there, and stops those whose table was removed since
-    /// `before`.
+    /// Makes the accounts that `[account.ID]` declares and that are not there. Since `before`: starts those whose table came back,
+    /// and stops those whose table was removed.
     pub(super) async fn declare(&self, before: Option<&Config>) {
         let _changing = self.0.changing.lock().await;
         let config = self.0.room.config.borrow().clone();
         for id in config.account.keys() {
-            if self.find(id).is_ok() {
-                continue;
-            }
-            match self.make(id.clone(), None).await {
-                Ok(account) => {
-                    self.command(&account, Command::Start).await.ok();
+            let done = match self.find(id) {
+                Err(_) => match self.make(id.clone(), None).await {
+                    Ok(account) => self.command(&account, Command::Start).await,
+                    Err(error) => Err(error),
+                },
+                Ok(_) if before.is_some_and(|before| !before.account.contains_key(id)) => {
+                    self.start(id).await.map(|_| ())
                 }
-                Err(error) => tracing::error!(account = %id, %error, "[account.{id}] declares an account that cannot be made"),
+                Ok(_) => Ok(()),
+            };
+            if let Err(error) = done {
+                tracing::error!(account = %id, %error, "[account.{id}] declares an account that cannot be had");
             }
         }
-        let none = BTreeMap::new();
-        for id in before.map_or(&none, |before| &before.account).keys() {
-            if !config.account.contains_key(id) && self.find(id).is_ok() {
-                tracing::info!(account = %id, "its table was removed from the configuration: stopping it, nothing is deleted");
-                if let Err(error) = self.stop(id).await {
-                    tracing::error!(account = %id, %error, "it could not be stopped");
-                }
+        let removed = before.into_iter().flat_map(|before| before.account.keys());
+        for id in removed.filter(|id| !config.account.contains_key(*id) && self.find(id).is_ok()) {
+            tracing::info!(account = %id, "its table was removed from the configuration: stopping it, nothing is deleted");
+            if let Err(error) = self.stop(id).await {
+                tracing::error!(account = %id, %error, "it could not be stopped");
             }
         }
     }
@@ -133,7 +159,10 @@ impl Sessions {
         }
         let (current, config) = (self.all().len(), room.config.borrow().clone());
         if current >= config.accounts.max {
-            return Err(Error::Limit { current, max: config.accounts.max });
+            return Err(Error::Limit {
+                current,
+                max: config.accounts.max,
+            });
         }
         let record = AccountRecord {
             id: id.clone(),
@@ -145,9 +174,16 @@ impl Sessions {
             desired: Desired::Running,
             webhook: None,
         };
-        let batch = Batch { accounts: vec![(id.clone(), Some(record.clone()))], ..Batch::default() };
+        let batch = Batch {
+            accounts: vec![(id.clone(), Some(record.clone()))],
+            ..Batch::default()
+        };
         let kept = room.store.commit(batch).await;
-        kept.map_err(|source| Error::Store { account: id, step: "keep the account", source })?;
+        kept.map_err(|source| Error::Store {
+            account: id,
+            step: "keep the account",
+            source,
+        })?;
         Ok(self.add(record))
     }
 }

@@ -11,7 +11,11 @@ use crate::store::{self, Intent, NewEvent, Once};
 
 /// A message as it is journaled: once, by canonical chat and raw id.
 pub(super) fn message(account: &AccountId, message: &Message, origin: Origin) -> NewEvent {
-    let event = if message.from_me { Kind::MESSAGE_ANY } else { Kind::MESSAGE };
+    let event = if message.from_me {
+        Kind::MESSAGE_ANY
+    } else {
+        Kind::MESSAGE
+    };
     let data = match serde_json::to_value(message) {
         Ok(Value::Object(data)) => data,
         _ => unreachable!("a struct with text keys is a JSON object"),
@@ -22,8 +26,17 @@ pub(super) fn message(account: &AccountId, message: &Message, origin: Origin) ->
         message_id: raw_id(&message.id).to_owned(),
         kind: store::MESSAGE.to_owned(),
     };
-    let draft = Draft { event, account: Some(account.clone()), timestamp: message.timestamp, origin, data };
-    NewEvent { draft, once: Some(once) }
+    let draft = Draft {
+        event,
+        account: Some(account.clone()),
+        timestamp: message.timestamp,
+        origin,
+        data,
+    };
+    NewEvent {
+        draft,
+        once: Some(once),
+    }
 }
 
 /// The id without the parts that the library prints around it, which depend on how a chat is addressed:
@@ -52,14 +65,21 @@ pub(super) fn change(
         (_, State::Ready) => ("account.ready", json!({ "phone": phone })),
         (State::Ready, _) => ("account.disconnected", json!({ "state": after, "reason": reason })),
         (_, State::Qr) => return None,
-        _ => ("account.status", json!({ "state": after, "reason": reason, "previous": before })),
+        _ => (
+            "account.status",
+            json!({ "state": after, "reason": reason, "previous": before }),
+        ),
     };
     Some(named(account, name, data))
 }
 
 /// A code waits to be scanned.
 pub(super) fn qr(account: &AccountId, attempt: u32, expires_at: i64) -> NewEvent {
-    named(account, "account.qr", json!({ "attempt": attempt, "expires_at": expires_at }))
+    named(
+        account,
+        "account.qr",
+        json!({ "attempt": attempt, "expires_at": expires_at }),
+    )
 }
 
 /// The account was linked just now.
@@ -69,7 +89,11 @@ pub(super) fn authenticated(account: &AccountId, phone: Option<&str>) -> NewEven
 
 /// A sweep has ended.
 pub(super) fn synced(account: &AccountId, recovered: usize, truncated: bool) -> NewEvent {
-    named(account, "account.synced", json!({ "recovered": recovered, "truncated": truncated }))
+    named(
+        account,
+        "account.synced",
+        json!({ "recovered": recovered, "truncated": truncated }),
+    )
 }
 
 /// The library lacks something.
@@ -90,7 +114,12 @@ pub(super) fn unknown(intent: &Intent) -> NewEvent {
 }
 
 fn named(account: &AccountId, name: &str, data: Value) -> NewEvent {
-    draft(account, Kind::parse(name).expect("it stands in the table of event.rs"), data).into()
+    draft(
+        account,
+        Kind::parse(name).expect("it stands in the table of event.rs"),
+        data,
+    )
+    .into()
 }
 
 fn draft(account: &AccountId, event: Kind, data: Value) -> Draft {
@@ -98,7 +127,13 @@ fn draft(account: &AccountId, event: Kind, data: Value) -> Draft {
         Value::Object(data) => data,
         _ => Map::new(),
     };
-    Draft { event, account: Some(account.clone()), timestamp: super::now(), origin: Origin::Live, data }
+    Draft {
+        event,
+        account: Some(account.clone()),
+        timestamp: super::now(),
+        origin: Origin::Live,
+        data,
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +142,12 @@ mod tests {
 
     #[test]
     fn the_raw_id_is_the_same_however_the_chat_is_addressed() {
-        for printed in ["3EB0AA", "false_1@c.us_3EB0AA", "true_1@lid_3EB0AA", "false_9-1@g.us_3EB0AA_2@c.us"] {
+        for printed in [
+            "3EB0AA",
+            "false_1@c.us_3EB0AA",
+            "true_1@lid_3EB0AA",
+            "false_9-1@g.us_3EB0AA_2@c.us",
+        ] {
             assert_eq!(raw_id(printed), "3EB0AA");
         }
         assert_eq!(raw_id("false_odd"), "false_odd");
@@ -129,7 +169,11 @@ mod tests {
         ];
         for NewEvent { draft, .. } in made {
             let fields = draft.event.fields().unwrap();
-            assert!(draft.data.keys().all(|key| fields.contains(&key.as_str())), "{:?}", draft.event);
+            assert!(
+                draft.data.keys().all(|key| fields.contains(&key.as_str())),
+                "{:?}",
+                draft.event
+            );
             assert_eq!(draft.data.len(), fields.len(), "{:?}", draft.event);
         }
         assert!(change(State::Starting, State::Qr).is_none());

@@ -21,13 +21,11 @@ use super::{Room, drafts, sweep};
 /// Notices that may wait for the actor; with more the ingest waits, and with it the page.
 pub(super) const NOTICES: usize = 256;
 
-/// Waits before a failed commit is tried again; the last one repeats.
-const RETRIES: [Duration; 5] = [
+/// Waits before a failed commit is tried again; the last one repeats. The store comes back by itself, and a ring has an end.
+const RETRIES: [Duration; 3] = [
     Duration::from_millis(200),
     Duration::from_secs(1),
     Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(10),
 ];
 
 /// What the actor is to know.
@@ -88,7 +86,11 @@ impl Ingest {
         let mut pending = Pending::default();
         for report in batch {
             let (page_id, page_seq, event) = match report {
-                Report::Event { page_id, page_seq, event } => (page_id, page_seq, event),
+                Report::Event {
+                    page_id,
+                    page_seq,
+                    event,
+                } => (page_id, page_seq, event),
                 Report::Gone(how) => {
                     self.flush(&mut pending).await?;
                     self.tell(Notice::Gone(how)).await;
@@ -120,7 +122,9 @@ impl Ingest {
                 }
             }
             PageEvent::Ack { chat, ids, ack, sender } => {
-                pending.events.push(drafts::ack(id, &chat, &ids, ack, sender.as_deref()));
+                pending
+                    .events
+                    .push(drafts::ack(id, &chat, &ids, ack, sender.as_deref()));
             }
             PageEvent::Authenticated => {
                 self.flush(pending).await?;
@@ -143,14 +147,23 @@ impl Ingest {
     async fn message(&self, mut message: Message, is_new: bool) -> Option<Option<NewEvent>> {
         // WhatsApp counts in seconds. In the second of the link itself what came live counts, what was there does not.
         let is_wanted = self.account.linked_at().is_some_and(|linked| {
-            if is_new { message.timestamp >= linked } else { message.timestamp > sweep::floor(linked, super::now()) }
+            if is_new {
+                message.timestamp >= linked
+            } else {
+                message.timestamp > sweep::floor(linked, super::now())
+            }
         });
         if !is_wanted {
             tracing::debug!(account = %self.account.id, id = message.id, "older than the link, no event");
             return Some(None);
         }
         if message.from_me {
-            message.source = Some(self.retrying("ask who sent a message", || source(&self.room.store, &self.account, &message.id)).await?);
+            message.source = Some(
+                self.retrying("ask who sent a message", || {
+                    source(&self.room.store, &self.account, &message.id)
+                })
+                .await?,
+            );
         }
         let origin = if is_new { Origin::Live } else { Origin::History };
         Some(Some(drafts::message(&self.account.id, &message, origin)))
@@ -161,9 +174,23 @@ impl Ingest {
         self.account.note_link();
         let linked_at = super::whole_second(super::now());
         let store = &self.room.store;
+        // Asked once; where the page does not know it yet, the first proof tells.
+        let phone = self
+            .tab
+            .status()
+            .await
+            .ok()
+            .and_then(|status| status.me)
+            .and_then(|me| me.phone);
         self.retrying("keep the moment of linking", || async {
-            let batch = Batch { events: vec![drafts::authenticated(&self.account.id, None)], ..Batch::default() };
-            let change = |record: &mut store::AccountRecord| record.linked_at = Some(linked_at);
+            let batch = Batch {
+                events: vec![drafts::authenticated(&self.account.id, phone.as_deref())],
+                ..Batch::default()
+            };
+            let change = |record: &mut store::AccountRecord| {
+                record.linked_at = Some(linked_at);
+                record.phone.clone_from(&phone);
+            };
             self.account.commit(store, batch, change).await.map(|_| ())
         })
         .await
@@ -172,7 +199,9 @@ impl Ingest {
     /// Commits what is pending, then acknowledges it.
     async fn flush(&self, pending: &mut Pending) -> Option<()> {
         let Pending { events, mark } = std::mem::take(pending);
-        let Some((page_id, page_seq)) = mark else { return Some(()) };
+        let Some((page_id, page_seq)) = mark else {
+            return Some(());
+        };
         if !events.is_empty() {
             self.commit(&events, &page_id, page_seq).await?;
         }
@@ -191,11 +220,24 @@ impl Ingest {
             // After an outage the batch may have been kept all the same.
             let check = std::mem::replace(&mut was_down, true);
             async move {
-                if check && store.page_mark(account, page_id).await?.is_some_and(|mark| mark >= page_seq) {
+                if check
+                    && store
+                        .page_mark(account, page_id)
+                        .await?
+                        .is_some_and(|mark| mark >= page_seq)
+                {
                     return Ok(());
                 }
-                let page = PageMark { account: account.clone(), page_id: page_id.to_owned(), page_seq };
-                let batch = Batch { events: events.to_vec(), page: Some(page.clone()), ..Batch::default() };
+                let page = PageMark {
+                    account: account.clone(),
+                    page_id: page_id.to_owned(),
+                    page_seq,
+                };
+                let batch = Batch {
+                    events: events.to_vec(),
+                    page: Some(page.clone()),
+                    ..Batch::default()
+                };
                 match store.commit(batch).await {
                     Ok(_) => Ok(()),
                     Err(error) if is_of_the_store(&error) => Err(error),
@@ -216,7 +258,15 @@ impl Ingest {
     ) -> Result<(), store::Error> {
         tracing::debug!(account = %self.account.id, error = %refusal, "the store refused a batch");
         for event in events {
-            match self.room.store.commit(Batch { events: vec![event.clone()], ..Batch::default() }).await {
+            match self
+                .room
+                .store
+                .commit(Batch {
+                    events: vec![event.clone()],
+                    ..Batch::default()
+                })
+                .await
+            {
                 Ok(_) => {}
                 Err(error) if is_of_the_store(&error) => return Err(error),
                 Err(error) => {
@@ -225,12 +275,21 @@ impl Ingest {
                 }
             }
         }
-        self.room.store.commit(Batch { page: Some(page), ..Batch::default() }).await.map(|_| ())
+        self.room
+            .store
+            .commit(Batch {
+                page: Some(page),
+                ..Batch::default()
+            })
+            .await
+            .map(|_| ())
     }
 
     async fn journaled(&self, page_id: &str) -> Option<u64> {
         let ask = || self.room.store.page_mark(&self.account.id, page_id);
-        self.retrying("read how far the page is journaled", ask).await.map(Option::unwrap_or_default)
+        self.retrying("read how far the page is journaled", ask)
+            .await
+            .map(Option::unwrap_or_default)
     }
 
     /// Until it succeeds, or the tab is over.
@@ -238,7 +297,10 @@ impl Ingest {
     where
         F: Future<Output = Result<T, store::Error>>,
     {
-        let mut pauses = RETRIES.iter().copied().chain(std::iter::repeat(RETRIES[RETRIES.len() - 1]));
+        let mut pauses = RETRIES
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(RETRIES[RETRIES.len() - 1]));
         loop {
             match attempt().await {
                 Ok(done) => return Some(done),
@@ -269,6 +331,10 @@ fn is_of_the_store(error: &store::Error) -> bool {
 
 /// Who made an own message: what wharf itself sent stands in the store, all else came from the phone.
 pub(super) async fn source(store: &store::Store, account: &Account, id: &str) -> Result<Source, store::Error> {
-    let entry = store.kv_get(&super::sent_space(&account.id), drafts::raw_id(id)).await?;
-    Ok(entry.and_then(|entry| serde_json::from_slice(&entry.value).ok()).unwrap_or(Source::Phone))
+    let entry = store
+        .kv_get(&super::sent_space(&account.id), drafts::raw_id(id))
+        .await?;
+    Ok(entry
+        .and_then(|entry| serde_json::from_slice(&entry.value).ok())
+        .unwrap_or(Source::Phone))
 }

@@ -56,7 +56,13 @@ impl OpenTab {
         };
         room.tracker.spawn(sweeper.run());
         let ingest = room.tracker.spawn(ingest.run(reports));
-        Self { tab, notices, sweeps, ingest, ended }
+        Self {
+            tab,
+            notices,
+            sweeps,
+            ingest,
+            ended,
+        }
     }
 
     /// Messages may have been missed.
@@ -66,7 +72,13 @@ impl OpenTab {
 
     /// Ends the browser after `wait`, which a fresh link needs to reach the disk, and journals what it still reported.
     pub(super) async fn close(self, account: &Account, wait: Duration) {
-        let Self { tab, notices, sweeps: _, ingest, ended } = self;
+        let Self {
+            tab,
+            notices,
+            sweeps: _,
+            ingest,
+            ended,
+        } = self;
         // Nobody listens any more, and the ingest is not to wait for it.
         drop(notices);
         if !wait.is_zero() {

@@ -78,7 +78,11 @@ impl Pacing {
         let mut minute = self.minute.lock().await;
         self.sleep_until(|rules| {
             let most = usize::try_from(rules.per_minute.max(1)).unwrap_or(usize::MAX);
-            minute.len().checked_sub(most).and_then(|over| minute.get(over)).map(|at| *at + MINUTE)
+            minute
+                .len()
+                .checked_sub(most)
+                .and_then(|over| minute.get(over))
+                .map(|at| *at + MINUTE)
         })
         .await;
         let now = Instant::now();
@@ -101,7 +105,9 @@ impl Pacing {
         loop {
             config.mark_unchanged();
             let rules = self.rules();
-            let Some(until) = until(&rules).filter(|_| rules.enabled) else { return };
+            let Some(until) = until(&rules).filter(|_| rules.enabled) else {
+                return;
+            };
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return,
                 Ok(()) = config.changed() => {}
@@ -111,7 +117,10 @@ impl Pacing {
 
     fn rules(&self) -> Rules {
         let config = self.config.borrow();
-        let own = config.account.get(&self.account).and_then(|account| account.pacing.as_ref());
+        let own = config
+            .account
+            .get(&self.account)
+            .and_then(|account| account.pacing.as_ref());
         own.unwrap_or(&config.pacing).clone()
     }
 
@@ -141,7 +150,12 @@ mod tests {
     }
 
     fn rules() -> Rules {
-        Rules { enabled: true, per_chat: Duration::from_secs(1), per_minute: 5, waiting: 2 }
+        Rules {
+            enabled: true,
+            per_chat: Duration::from_secs(1),
+            per_minute: 5,
+            waiting: 2,
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -153,7 +167,10 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::ZERO);
         drop(pacing.turn("a", true).await);
         let gap = start.elapsed();
-        assert!(gap >= Duration::from_secs(1) && gap <= Duration::from_millis(1501), "{gap:?}");
+        assert!(
+            gap >= Duration::from_secs(1) && gap <= Duration::from_millis(1501),
+            "{gap:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -168,7 +185,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn off_is_as_fast_as_can_be_and_one_chat_still_has_one_at_a_time() {
-        let (pacing, _config) = pacing(Rules { enabled: false, ..rules() });
+        let (pacing, _config) = pacing(Rules {
+            enabled: false,
+            ..rules()
+        });
         let start = Instant::now();
         let first = pacing.turn("a", true).await.unwrap();
         for chat in 0..100 {
@@ -199,7 +219,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pacing_that_is_turned_off_lets_those_go_that_wait() {
-        let (pacing, config) = pacing(Rules { per_chat: Duration::from_secs(3600), ..rules() });
+        let (pacing, config) = pacing(Rules {
+            per_chat: Duration::from_secs(3600),
+            ..rules()
+        });
         drop(pacing.turn("a", true).await);
         let mut off = Config::clone(&config.borrow());
         off.pacing.enabled = false;

@@ -42,7 +42,11 @@ impl Codes {
         self.attempt += 1;
         self.in_round += 1;
         let expires_at = now + if self.in_round == 1 { FIRST } else { NEXT };
-        Qr { text, attempt: self.attempt, expires_at }
+        Qr {
+            text,
+            attempt: self.attempt,
+            expires_at,
+        }
     }
 
     /// WhatsApp Web stopped; what comes next is a first one again.
@@ -64,7 +68,13 @@ mod tests {
     #[test]
     fn codes_are_counted_over_rounds_and_the_first_of_a_round_lives_longer() {
         let mut codes = Codes::default();
-        assert_eq!((codes.next("a".to_owned(), 0).attempt, codes.next("b".to_owned(), 0).expires_at), (1, NEXT));
+        assert_eq!(
+            (
+                codes.next("a".to_owned(), 0).attempt,
+                codes.next("b".to_owned(), 0).expires_at
+            ),
+            (1, NEXT)
+        );
         codes.end_round();
         let third = codes.next("c".to_owned(), 0);
         assert_eq!((third.attempt, third.expires_at), (3, FIRST));

@@ -5,6 +5,10 @@
 
 use crate::page::PageStatus;
 
+/// Chromium's word for an empty page with an HTTP error, such as 404: a server did answer, so it is the wrong page and not the
+/// network.
+const ANSWERED: &str = "ERR_HTTP_RESPONSE_CODE_FAILURE";
+
 /// A page's status in one word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -38,7 +42,7 @@ impl Reading {
         let mode = status.mode.as_deref().unwrap_or_default();
         let info = status.info.as_deref().unwrap_or_default();
         if !status.recognised {
-            return Reading::Unrecognised(status.load_error.clone());
+            return Reading::Unrecognised(status.load_error.clone().filter(|error| !error.contains(ANSWERED)));
         }
         match mode {
             "CONFLICT" => return Reading::Conflict,
@@ -56,7 +60,11 @@ impl Reading {
         if mode == "OFFLINE" || (mode == "MAIN" && matches!(info, "OFFLINE" | "OPENING" | "CONNECTING")) {
             // Before the first `MAIN` with all hooks this is a start, not a loss.
             return if status.full_ready || mode == "OFFLINE" {
-                Reading::Offline(if info.is_empty() { "offline".to_owned() } else { info.to_lowercase() })
+                Reading::Offline(if info.is_empty() {
+                    "offline".to_owned()
+                } else {
+                    info.to_lowercase()
+                })
             } else {
                 Reading::Syncing
             };
@@ -64,7 +72,11 @@ impl Reading {
         if status.is_usable() {
             return Reading::Usable;
         }
-        if status.needs_update { Reading::Blocked("update_required") } else { Reading::Syncing }
+        if status.needs_update {
+            Reading::Blocked("update_required")
+        } else {
+            Reading::Syncing
+        }
     }
 }
 
@@ -100,28 +112,56 @@ mod tests {
 
     #[test]
     fn all_hooks_on_the_qr_page_are_not_usable() {
-        let page = PageStatus { authenticated: false, qr: Some("ref".to_owned()), ..status("QR", "NORMAL") };
+        let page = PageStatus {
+            authenticated: false,
+            qr: Some("ref".to_owned()),
+            ..status("QR", "NORMAL")
+        };
         assert_eq!(Reading::of(&page), Reading::Code { idle: false });
     }
 
     #[test]
     fn usable_takes_hooks_link_and_main() {
         assert_eq!(Reading::of(&status("MAIN", "NORMAL")), Reading::Usable);
-        assert_eq!(Reading::of(&PageStatus { full_ready: false, ..status("MAIN", "NORMAL") }), Reading::Syncing);
+        assert_eq!(
+            Reading::of(&PageStatus {
+                full_ready: false,
+                ..status("MAIN", "NORMAL")
+            }),
+            Reading::Syncing
+        );
         assert_eq!(Reading::of(&status("SYNCING", "SYNCING")), Reading::Syncing);
-        assert_eq!(Reading::of(&status("MAIN", "OFFLINE")), Reading::Offline("offline".to_owned()));
+        assert_eq!(
+            Reading::of(&status("MAIN", "OFFLINE")),
+            Reading::Offline("offline".to_owned())
+        );
     }
 
     #[test]
     fn an_empty_page_is_not_recognised_and_says_why_if_it_knows() {
-        let page = PageStatus { load_error: Some("net::ERR_FAILED".to_owned()), ..PageStatus::default() };
-        assert_eq!(Reading::of(&page), Reading::Unrecognised(Some("net::ERR_FAILED".to_owned())));
+        let page = PageStatus {
+            load_error: Some("net::ERR_FAILED".to_owned()),
+            ..PageStatus::default()
+        };
+        assert_eq!(
+            Reading::of(&page),
+            Reading::Unrecognised(Some("net::ERR_FAILED".to_owned()))
+        );
         assert_eq!(Reading::of(&PageStatus::default()), Reading::Unrecognised(None));
+        let error = Some("net::ERR_HTTP_RESPONSE_CODE_FAILURE".to_owned());
+        let wrong = PageStatus {
+            load_error: error,
+            ..PageStatus::default()
+        };
+        assert_eq!(Reading::of(&wrong), Reading::Unrecognised(None), "a server answered");
     }
 
     #[test]
     fn what_a_person_must_solve_is_blocked() {
-        assert_eq!(Reading::of(&status("DEPRECATED_VERSION", "NORMAL")), Reading::Blocked("update_required"));
+        assert_eq!(
+            Reading::of(&status("DEPRECATED_VERSION", "NORMAL")),
+            Reading::Blocked("update_required")
+        );
         assert_eq!(Reading::of(&status("TOS_BLOCK", "NORMAL")), Reading::Blocked("terms"));
         assert_eq!(Reading::of(&status("CONFLICT", "NORMAL")), Reading::Conflict);
     }

@@ -32,7 +32,9 @@ pub(super) struct Inner {
 
 impl std::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.list().iter().map(|view| (view.id.clone(), view.state))).finish()
+        f.debug_list()
+            .entries(self.list().iter().map(|view| (view.id.clone(), view.state)))
+            .finish()
     }
 }
 
@@ -43,20 +45,38 @@ impl Sessions {
     /// # Errors
     /// [`Error::Open`] if the store cannot be read, [`Error::Profiles`] if their folder cannot be made.
     pub async fn open(deps: Deps) -> Result<Sessions, Error> {
-        let opener = Arc::new(Browsers { tracker: deps.tracker.clone() });
+        let opener = Arc::new(Browsers {
+            tracker: deps.tracker.clone(),
+        });
         Self::open_with(deps, opener, Tempo::default()).await
     }
 
     pub(super) async fn open_with(deps: Deps, opener: Arc<dyn Opener>, tempo: Tempo) -> Result<Sessions, Error> {
-        let Deps { store, config, tracker, stop } = deps;
+        let Deps {
+            store,
+            config,
+            tracker,
+            stop,
+        } = deps;
         let profiles = config.borrow().data.dir.join(PROFILES);
         // For the owner alone: profiles are credentials.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&profiles);
         made.map_err(|source| Error::Profiles { path: profiles, source })?;
         let records = store.accounts().await.map_err(Error::Open)?;
         let closing = stop.child_token();
-        let room = Arc::new(Room { store, config, tracker, closing, opener, tempo });
-        let sessions = Sessions(Arc::new(Inner { room, accounts: RwLock::default(), changing: Mutex::default() }));
+        let room = Arc::new(Room {
+            store,
+            config,
+            tracker,
+            closing,
+            opener,
+            tempo,
+        });
+        let sessions = Sessions(Arc::new(Inner {
+            room,
+            accounts: RwLock::default(),
+            changing: Mutex::default(),
+        }));
         for record in records {
             let account = sessions.add(record);
             if account.record().desired == Desired::Deleting {
@@ -73,7 +93,11 @@ impl Sessions {
             }
         }
         let following = sessions.clone();
-        sessions.0.room.tracker.spawn(async move { following.follow_config().await });
+        sessions
+            .0
+            .room
+            .tracker
+            .spawn(async move { following.follow_config().await });
         Ok(sessions)
     }
 
@@ -87,7 +111,9 @@ impl Sessions {
     /// One account.
     #[must_use]
     pub fn get(&self, id: &AccountId) -> Option<AccountView> {
-        self.find(id).ok().map(|account| account.view(&self.0.room.config.borrow()))
+        self.find(id)
+            .ok()
+            .map(|account| account.view(&self.0.room.config.borrow()))
     }
 
     /// Starts it, also at the next starts of the host. One that is `unpaired`, `logged_out`, `blocked` or `failed` begins anew.
@@ -115,7 +141,8 @@ impl Sessions {
     ) -> Result<AccountView, Error> {
         let account = self.find(id)?;
         if account.record().desired != desired {
-            self.write(&account, "keep the wish", |record| record.desired = desired).await?;
+            self.write(&account, "keep the wish", |record| record.desired = desired)
+                .await?;
         }
         self.command(&account, command).await?;
         Ok(account.view(&self.0.room.config.borrow()))
@@ -140,7 +167,10 @@ impl Sessions {
     pub fn qr(&self, id: &AccountId) -> Result<Qr, Error> {
         let account = self.find(id)?;
         let state = account.status.borrow().state;
-        account.with_qr(|qr| qr.clone()).ok_or(Error::NoQr { account: account.id.clone(), state })
+        account.with_qr(|qr| qr.clone()).ok_or(Error::NoQr {
+            account: account.id.clone(),
+            state,
+        })
     }
 
     /// A picture of its page, taken now or, within a random time of `[browser] snapshot_interval`, the last one.
@@ -160,12 +190,21 @@ impl Sessions {
     /// [`Error::NoAccount`]; [`Error::Declared`] if `[account.ID]` has one; [`Error::Store`] if it cannot be kept.
     pub async fn set_webhook(&self, id: &AccountId, webhook: Option<Webhook>) -> Result<(), Error> {
         let account = self.find(id)?;
-        let is_declared =
-            self.0.room.config.borrow().account.get(id).is_some_and(|declared| declared.webhook_url.is_some());
+        let is_declared = self
+            .0
+            .room
+            .config
+            .borrow()
+            .account
+            .get(id)
+            .is_some_and(|declared| declared.webhook_url.is_some());
         if is_declared {
-            return Err(Error::Declared { account: account.id.clone() });
+            return Err(Error::Declared {
+                account: account.id.clone(),
+            });
         }
-        self.write(&account, "keep the webhook", |record| record.webhook = webhook).await
+        self.write(&account, "keep the webhook", |record| record.webhook = webhook)
+            .await
     }
 
     /// Sends a message once: waits for the account and its turn up to the order's patience, and answers a second order with
@@ -193,12 +232,21 @@ impl Sessions {
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Account>> {
-        self.0.accounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0
+            .accounts
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     pub(super) fn find(&self, id: &AccountId) -> Result<Arc<Account>, Error> {
         let accounts = self.0.accounts.read().unwrap_or_else(PoisonError::into_inner);
-        accounts.get(id).cloned().ok_or_else(|| Error::NoAccount { account: id.clone() })
+        accounts
+            .get(id)
+            .cloned()
+            .ok_or_else(|| Error::NoAccount { account: id.clone() })
     }
 
     /// Takes an account in, stopped, with its actor at work.
@@ -220,7 +268,9 @@ impl Sessions {
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Error> {
         let (done, answer) = oneshot::channel();
-        let closing = || Error::Closing { account: account.id.clone() };
+        let closing = || Error::Closing {
+            account: account.id.clone(),
+        };
         account.commands.send(command(done)).await.map_err(|_| closing())?;
         answer.await.map_err(|_| closing())
     }
@@ -232,11 +282,18 @@ impl Sessions {
         change: impl FnOnce(&mut AccountRecord) + Send,
     ) -> Result<(), Error> {
         let kept = account.commit(&self.0.room.store, Batch::default(), change).await;
-        kept.map(|_| ()).map_err(|source| Error::Store { account: account.id.clone(), step, source })
+        kept.map(|_| ()).map_err(|source| Error::Store {
+            account: account.id.clone(),
+            step,
+            source,
+        })
     }
 }
 
 fn not_running(account: &Account) -> Error {
     let state: State = account.status.borrow().state;
-    Error::NotRunning { account: account.id.clone(), state }
+    Error::NotRunning {
+        account: account.id.clone(),
+        state,
+    }
 }

@@ -53,12 +53,22 @@ pub(super) async fn send(room: &Arc<Room>, account: &Arc<Account>, order: SendOr
     let id = &account.id;
     let until = Instant::now() + order.patience.min(Duration::from_secs(7 * 24 * 60 * 60));
     let waited = || timeout(id, "another order with the same key is still under way");
-    let mut lock = timeout_at(until, account.keys.lock(&order.key)).await.map_err(|_| waited())?;
+    let mut lock = timeout_at(until, account.keys.lock(&order.key))
+        .await
+        .map_err(|_| waited())?;
     loop {
-        let known = room.store.intent(&order.key).await.map_err(|error| internal(id, "read the intent", &error))?;
+        let known = room
+            .store
+            .intent(&order.key)
+            .await
+            .map_err(|error| internal(id, "read the intent", &error))?;
         if let Some(known) = &known {
             if known.account != *id {
-                return Err(failure(id, FailureKind::Refused, "the key was used for another account"));
+                return Err(failure(
+                    id,
+                    FailureKind::Refused,
+                    "the key was used for another account",
+                ));
             }
             if let Some(answer) = &known.answer {
                 return Ok(answer.clone());
@@ -67,8 +77,12 @@ pub(super) async fn send(room: &Arc<Room>, account: &Arc<Account>, order: SendOr
         let tab = ready(room, account, until).await?;
         let begun = known.filter(|known| known.message_id.is_some());
         let turn = if begun.is_none() {
-            let turn = account.pacing.turn(&order.to, order.source == Source::Api);
-            let turn = timeout_at(until, turn).await.map_err(|_| timeout(id, "its turn under [pacing] did not come"))?;
+            // A number and its chat's id are the same lane.
+            let chat = order.to.trim_end_matches("@c.us");
+            let turn = account.pacing.turn(chat, order.source == Source::Api);
+            let turn = timeout_at(until, turn)
+                .await
+                .map_err(|_| timeout(id, "its turn under [pacing] did not come"))?;
             Some(turn.map_err(|full| failure(id, FailureKind::RateLimited, &format!("{} sends wait already", full.0)))?)
         } else {
             None
@@ -76,7 +90,11 @@ pub(super) async fn send(room: &Arc<Room>, account: &Arc<Account>, order: SendOr
         if !account.live.borrow().is_ready_with(&tab) {
             continue;
         }
-        let delivery = Delivery { room: Arc::clone(room), account: Arc::clone(account), tab };
+        let delivery = Delivery {
+            room: Arc::clone(room),
+            account: Arc::clone(account),
+            tab,
+        };
         let task = room.tracker.spawn({
             let order = order.clone();
             async move {
@@ -89,7 +107,9 @@ pub(super) async fn send(room: &Arc<Room>, account: &Arc<Account>, order: SendOr
             }
         });
         let step;
-        (step, lock) = task.await.map_err(|error| failure(id, FailureKind::Internal, &format!("a send ended: {error}")))?;
+        (step, lock) = task
+            .await
+            .map_err(|error| failure(id, FailureKind::Internal, &format!("a send ended: {error}")))?;
         match step {
             Step::Done(answer) => return answer,
             Step::Again(why) => {
@@ -107,35 +127,64 @@ pub(super) async fn send(room: &Arc<Room>, account: &Arc<Account>, order: SendOr
 pub(super) async fn settle_open(room: Arc<Room>, account: Arc<Account>) {
     let open = match room.store.intents_of(&account.id).await {
         Ok(intents) => intents.into_iter().filter(|intent| intent.answer.is_none()),
-        Err(error) => return tracing::warn!(account = %account.id, %error, "the sends that were cut off cannot be read"),
+        Err(error) => {
+            return tracing::warn!(account = %account.id, %error, "the sends that were cut off cannot be read");
+        }
     };
     let patience = room.config.borrow().scripts.patience;
     let settling = open.map(|intent| {
-        let Intent { key, account: id, to, content, source, .. } = intent;
-        let order = SendOrder { key, account: id, to, content, source, patience };
+        let Intent {
+            key,
+            account: id,
+            to,
+            content,
+            source,
+            ..
+        } = intent;
+        let order = SendOrder {
+            key,
+            account: id,
+            to,
+            content,
+            source,
+            patience,
+        };
         async {
             let key = order.key.clone();
             match send(&room, &account, order).await {
-                Ok(answer) => tracing::info!(account = %account.id, key, status = ?answer.status, "a send that was cut off"),
+                Ok(answer) => {
+                    tracing::info!(account = %account.id, key, status = ?answer.status, "a send that was cut off")
+                }
                 Err(error) => tracing::info!(account = %account.id, key, %error, "a send that was cut off"),
             }
         }
     });
-    futures::stream::iter(settling).buffer_unordered(SETTLING).collect::<()>().await;
+    futures::stream::iter(settling)
+        .buffer_unordered(SETTLING)
+        .collect::<()>()
+        .await;
 }
 
 /// Waits for a tab that is ready.
 async fn ready(room: &Room, account: &Account, until: Instant) -> Result<Arc<dyn Tab>, Failure> {
     let mut live = account.live.subscribe();
     let found = async {
-        match live.wait_for(|live| matches!(live, Live::Ready(_) | Live::Deleted)).await.as_deref() {
+        match live
+            .wait_for(|live| matches!(live, Live::Ready(_) | Live::Deleted))
+            .await
+            .as_deref()
+        {
             Ok(Live::Ready(tab)) => Some(Arc::clone(tab)),
             _ => None,
         }
     };
     let stands = || {
         let status = account.status.borrow();
-        let reason = status.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let reason = status
+            .reason
+            .as_ref()
+            .map(|reason| format!(" ({reason})"))
+            .unwrap_or_default();
         format!("it is {}{reason}, not ready", status.state)
     };
     tokio::select! {
@@ -218,7 +267,11 @@ impl Delivery {
                 vec![drafts::unknown(&intent)]
             }
         };
-        let batch = Batch { events, intents: vec![(intent.key.clone(), Some(intent))], ..Batch::default() };
+        let batch = Batch {
+            events,
+            intents: vec![(intent.key.clone(), Some(intent))],
+            ..Batch::default()
+        };
         match self.room.store.commit(batch).await {
             Ok(_) => Step::Done(Ok(answer)),
             Err(error) => Step::Done(Err(internal(&self.account.id, "keep the answer", &error))),
@@ -227,7 +280,10 @@ impl Delivery {
 
     /// It was not sent and will not be: the intent ends, so that an order with the key begins anew.
     pub(super) async fn refuse(&self, intent: Intent, reason: &str) -> Step {
-        let batch = Batch { intents: vec![(intent.key, None)], ..Batch::default() };
+        let batch = Batch {
+            intents: vec![(intent.key, None)],
+            ..Batch::default()
+        };
         let kept = self.room.store.commit(batch).await;
         Step::Done(Err(match kept {
             Ok(_) => failure(&self.account.id, FailureKind::Refused, reason),
@@ -248,7 +304,11 @@ impl Delivery {
 
 /// An order that has failed, in the words of scripts and HTTP callers.
 pub(super) fn failure(account: &AccountId, kind: FailureKind, what: &str) -> Failure {
-    Failure { kind, message: format!("account {account}: {what}"), account: Some(account.clone()) }
+    Failure {
+        kind,
+        message: format!("account {account}: {what}"),
+        account: Some(account.clone()),
+    }
 }
 
 fn timeout(account: &AccountId, what: &str) -> Failure {

@@ -47,7 +47,11 @@ impl Delivery {
                 Ok(Some(1..)) => return self.answer(intent, Status::Sent).await,
                 Ok(Some(0)) if Instant::now() < until => tokio::time::sleep(ASK_EVERY).await,
                 Ok(Some(0) | None) => return self.answer(intent, Status::Unknown).await,
-                Ok(Some(_)) => return self.refuse(intent, "WhatsApp refused it after the page was reloaded").await,
+                Ok(Some(_)) => {
+                    return self
+                        .refuse(intent, "WhatsApp refused it after the page was reloaded")
+                        .await;
+                }
                 Err(error) => return Step::Again(error.to_string()),
             }
         }

@@ -28,9 +28,17 @@ pub struct Snapshot {
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { bytes, format, taken_at, throttled } = self;
+        let Self {
+            bytes,
+            format,
+            taken_at,
+            throttled,
+        } = self;
         let size = bytes.len();
-        write!(f, "Snapshot {{ {size} bytes, {format:?}, taken_at: {taken_at}, throttled: {throttled} }}")
+        write!(
+            f,
+            "Snapshot {{ {size} bytes, {format:?}, taken_at: {taken_at}, throttled: {throttled} }}"
+        )
     }
 }
 
@@ -54,13 +62,24 @@ impl Pictures {
     ) -> Result<Snapshot, page::Error> {
         let mut last = self.0.lock().await;
         if let Some(last) = last.as_ref().filter(|last| Instant::now() < last.next) {
-            return Ok(Snapshot { throttled: true, ..last.snapshot.clone() });
+            return Ok(Snapshot {
+                throttled: true,
+                ..last.snapshot.clone()
+            });
         }
         let bytes = tab.snapshot(format).await?;
-        let snapshot = Snapshot { bytes: bytes.into(), format, taken_at: super::now(), throttled: false };
+        let snapshot = Snapshot {
+            bytes: bytes.into(),
+            format,
+            taken_at: super::now(),
+            throttled: false,
+        };
         // A fixed beat would be one more thing by which a page could tell wharf from a person.
         let pause = shortest + longest.saturating_sub(shortest).mul_f64(super::chance());
-        *last = Some(Last { snapshot: snapshot.clone(), next: Instant::now() + pause });
+        *last = Some(Last {
+            snapshot: snapshot.clone(),
+            next: Instant::now() + pause,
+        });
         Ok(snapshot)
     }
 

@@ -86,7 +86,11 @@ impl Sweeper {
             self.until_ready().await;
             match self.sweep().await {
                 Ok(found) => {
-                    let Found { recovered, truncated, loaded } = found;
+                    let Found {
+                        recovered,
+                        truncated,
+                        loaded,
+                    } = found;
                     tracing::info!(account = %self.account.id, recovered, truncated, loaded, "swept for missed messages");
                     finished = wish;
                 }
@@ -129,7 +133,13 @@ impl Sweeper {
             }
         }
         let synced = drafts::synced(&self.account.id, found.recovered, found.truncated);
-        store.commit(Batch { events: vec![synced], kv: vec![self.complete_until(started)], ..Batch::default() }).await?;
+        store
+            .commit(Batch {
+                events: vec![synced],
+                kv: vec![self.complete_until(started)],
+                ..Batch::default()
+            })
+            .await?;
         Ok(found)
     }
 
@@ -138,7 +148,12 @@ impl Sweeper {
         let mut events: Vec<NewEvent> = Vec::new();
         for mut message in messages.into_iter().filter(|message| message.timestamp > floor) {
             let id = &self.account.id;
-            if self.room.store.is_seen(id, &message.chat, drafts::raw_id(&message.id)).await? {
+            if self
+                .room
+                .store
+                .is_seen(id, &message.chat, drafts::raw_id(&message.id))
+                .await?
+            {
                 continue;
             }
             if message.from_me {
@@ -147,7 +162,14 @@ impl Sweeper {
             events.push(drafts::message(id, &message, Origin::History));
         }
         for part in events.chunks(EVENTS_PER_BATCH) {
-            let committed = self.room.store.commit(Batch { events: part.to_vec(), ..Batch::default() }).await?;
+            let committed = self
+                .room
+                .store
+                .commit(Batch {
+                    events: part.to_vec(),
+                    ..Batch::default()
+                })
+                .await?;
             recovered += committed.events.iter().flatten().count();
         }
         Ok(recovered)
@@ -155,7 +177,11 @@ impl Sweeper {
 
     /// Up to when the account is known to be complete.
     async fn complete(&self) -> Result<Option<i64>, store::Error> {
-        let entry = self.room.store.kv_get(&super::session_space(&self.account.id), COMPLETE).await?;
+        let entry = self
+            .room
+            .store
+            .kv_get(&super::session_space(&self.account.id), COMPLETE)
+            .await?;
         Ok(entry.and_then(|entry| serde_json::from_slice(&entry.value).ok()))
     }
 
@@ -173,10 +199,20 @@ impl Sweeper {
         if !matches!(&*self.account.live.borrow(), Live::Ready(_)) {
             return;
         }
-        let Some(age) = self.account.status.borrow().proof_age_ms() else { return };
+        let Some(age) = self.account.status.borrow().proof_age_ms() else {
+            return;
+        };
         let time = super::now().saturating_sub_unsigned(age);
         let write = self.complete_until(time);
-        if let Err(error) = self.room.store.commit(Batch { kv: vec![write], ..Batch::default() }).await {
+        if let Err(error) = self
+            .room
+            .store
+            .commit(Batch {
+                kv: vec![write],
+                ..Batch::default()
+            })
+            .await
+        {
             tracing::debug!(account = %self.account.id, %error, "the time of completeness was not kept");
         }
     }
@@ -191,23 +227,25 @@ pub(super) fn floor(linked: i64, now: i64) -> i64 {
 }
 
 /// Which chats to read, and from when on.
-fn plan(
-    chats: &[ChatSummary],
-    marks: &HashMap<String, i64>,
-    floor: i64,
-    complete: Option<i64>,
-) -> Vec<(String, i64)> {
+fn plan(chats: &[ChatSummary], marks: &HashMap<String, i64>, floor: i64, complete: Option<i64>) -> Vec<(String, i64)> {
     let horizon = complete.map_or(floor, |complete| floor.max(complete - MARGIN));
     let since = |chat: &ChatSummary| {
         // Where the time is not known, unread messages speak for it.
-        let newest = if chat.timestamp_ms > 0 || chat.unread == 0 { chat.timestamp_ms } else { i64::MAX };
+        let newest = if chat.timestamp_ms > 0 || chat.unread == 0 {
+            chat.timestamp_ms
+        } else {
+            i64::MAX
+        };
         match marks.get(&chat.id) {
             Some(&mark) => (newest > mark || mark > horizon).then(|| floor.max(horizon.min(mark - MARGIN))),
             None => Some(horizon),
         }
         .filter(|since| newest > *since)
     };
-    chats.iter().filter_map(|chat| since(chat).map(|since| (chat.id.clone(), since))).collect()
+    chats
+        .iter()
+        .filter_map(|chat| since(chat).map(|since| (chat.id.clone(), since)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -217,7 +255,11 @@ mod tests {
     const HOUR: i64 = 60 * 60 * 1000;
 
     fn chat(id: &str, timestamp_ms: i64) -> ChatSummary {
-        ChatSummary { id: id.to_owned(), timestamp_ms, unread: 0 }
+        ChatSummary {
+            id: id.to_owned(),
+            timestamp_ms,
+            unread: 0,
+        }
     }
 
     fn marks(of: &[(&str, i64)]) -> HashMap<String, i64> {
@@ -229,7 +271,10 @@ mod tests {
         let now = 100 * HOUR;
         let chats = [chat("a", now), chat("quiet", 50 * HOUR)];
         let marks = marks(&[("a", 90 * HOUR), ("quiet", 50 * HOUR)]);
-        assert_eq!(plan(&chats, &marks, HOUR, Some(95 * HOUR)), [("a".to_owned(), 90 * HOUR - MARGIN)]);
+        assert_eq!(
+            plan(&chats, &marks, HOUR, Some(95 * HOUR)),
+            [("a".to_owned(), 90 * HOUR - MARGIN)]
+        );
     }
 
     #[test]
@@ -243,14 +288,23 @@ mod tests {
     #[test]
     fn nothing_at_or_before_the_link_or_beyond_14_days_is_looked_at() {
         let chats = [chat("new", 20 * HOUR), chat("old", 10 * HOUR)];
-        assert_eq!(plan(&chats, &HashMap::new(), 15 * HOUR, None), [("new".to_owned(), 15 * HOUR)]);
+        assert_eq!(
+            plan(&chats, &HashMap::new(), 15 * HOUR, None),
+            [("new".to_owned(), 15 * HOUR)]
+        );
         assert_eq!(floor(DAY, 100 * DAY), 86 * DAY);
         assert_eq!(floor(90 * DAY, 100 * DAY), 90 * DAY);
     }
 
     #[test]
     fn unread_messages_speak_for_a_chat_without_a_time() {
-        let unread = ChatSummary { unread: 2, ..chat("u", 0) };
-        assert_eq!(plan(&[unread, chat("v", 0)], &HashMap::new(), HOUR, None), [("u".to_owned(), HOUR)]);
+        let unread = ChatSummary {
+            unread: 2,
+            ..chat("u", 0)
+        };
+        assert_eq!(
+            plan(&[unread, chat("v", 0)], &HashMap::new(), HOUR, None),
+            [("u".to_owned(), HOUR)]
+        );
     }
 }

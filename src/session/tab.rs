@@ -16,9 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::action::Content;
 use crate::config::Config;
 use crate::event::{AccountId, Message};
-use crate::page::{
-    self, Begun, ChatSummary, Error, Format, Launch, Library, Ordered, PageStatus, Report, Resolved,
-};
+use crate::page::{self, Begun, ChatSummary, Error, Format, Launch, Library, Ordered, PageStatus, Report, Resolved};
 
 /// How long a profile may still be locked after its tab was closed, and how often to look: a call to a page has at most 25 s.
 const LOCKED: Duration = Duration::from_secs(30);
@@ -71,11 +69,17 @@ impl Opener for Browsers {
     fn open(&self, wanted: Wanted) -> BoxFuture<'static, Result<Opened, Error>> {
         let tracker = self.tracker.clone();
         async move {
-            let Wanted { account, profile, config } = wanted;
+            let Wanted {
+                account,
+                profile,
+                config,
+            } = wanted;
             let path = config.whatsapp.library.clone();
             // Read at each start, so that a newer build that was dropped in is used without a restart of the host.
             let read = tokio::task::spawn_blocking(move || Library::read(&path));
-            let library = read.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+            let library = read
+                .await
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
             let own = config.account.get(&account).and_then(|own| own.browser);
             let launch = Launch {
                 account,

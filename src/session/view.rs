@@ -48,10 +48,17 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn stopped(now: i64) -> Self {
-        Self { state: State::Stopped, reason: None, since: now, proof: None, degraded: Vec::new() }
+        Self {
+            state: State::Stopped,
+            reason: None,
+            since: now,
+            proof: None,
+            degraded: Vec::new(),
+        }
     }
 
     pub(super) fn proof_age_ms(&self) -> Option<u64> {
-        self.proof.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.proof
+            .map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 }

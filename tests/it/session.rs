@@ -14,6 +14,7 @@ mod browser {
     use wharf::event::{AccountId, Event, Source};
     use wharf::page::Format;
     use wharf::session::{Deps, Error, Sessions};
+    use wharf::simulator;
     use wharf::store::Store;
 
     use crate::support::host::PATIENCE;
@@ -33,14 +34,22 @@ mod browser {
 
     impl Host {
         async fn start(data: &Path, url: &str, max: usize) -> Self {
-            let mut config = Sources { data: Some(data.to_owned()), ..Sources::default() }.load().unwrap();
+            let mut config = Sources {
+                data: Some(data.to_owned()),
+                ..Sources::default()
+            }
+            .load()
+            .unwrap();
             url.clone_into(&mut config.whatsapp.url);
             config.browser.sandbox = !rustix::process::geteuid().is_root();
             config.accounts.max = max;
             config.pacing.enabled = false;
             let config = watch::Sender::new(Arc::new(config));
             let folder = data.to_owned();
-            let store = tokio::task::spawn_blocking(move || Store::open(&folder, 1 << 20)).await.unwrap().unwrap();
+            let store = tokio::task::spawn_blocking(move || Store::open(&folder, 1 << 20))
+                .await
+                .unwrap()
+                .unwrap();
             let tracker = TaskTracker::new();
             let deps = Deps {
                 store: store.clone(),
@@ -49,7 +58,12 @@ mod browser {
                 stop: CancellationToken::new(),
             };
             let sessions = Sessions::open(deps).await.unwrap();
-            Self { sessions, store, tracker, _config: config }
+            Self {
+                sessions,
+                store,
+                tracker,
+                _config: config,
+            }
         }
 
         /// As a host ends: browsers first, then the store.
@@ -86,7 +100,10 @@ mod browser {
 
         async fn named(&self, name: &str) -> Vec<Arc<Event>> {
             let events = self.events().await;
-            events.into_iter().filter(|event| event.event.to_string() == name).collect()
+            events
+                .into_iter()
+                .filter(|event| event.event.to_string() == name)
+                .collect()
         }
 
         /// Waits until there are so many events of a name.
@@ -110,7 +127,10 @@ mod browser {
 
         async fn bodies(&self) -> Vec<String> {
             let messages = self.named("message").await;
-            messages.iter().filter_map(|message| message.text("body").map(ToOwned::to_owned)).collect()
+            messages
+                .iter()
+                .filter_map(|message| message.text("body").map(ToOwned::to_owned))
+                .collect()
         }
     }
 
@@ -130,7 +150,11 @@ mod browser {
             key: key.to_owned(),
             account: shop(),
             to: ANNA.to_owned(),
-            content: Content::Text { text: text.to_owned(), quote: None, mentions: Vec::new() },
+            content: Content::Text {
+                text: text.to_owned(),
+                quote: None,
+                mentions: Vec::new(),
+            },
             source: Source::Api,
             patience: PATIENCE,
         }
@@ -179,21 +203,89 @@ mod browser {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_page_that_is_not_whatsapp_web_is_a_failure_and_its_browser_ends() {
-        let (phones, data) = (phones().await, tempfile::tempdir().unwrap());
-        phones.fault(json!({ "unrecognised_page": "login" })).await;
-        let host = Host::start(data.path(), &phones.url, 5).await;
-        host.sessions.create(Some(shop()), None).await.unwrap();
-        host.state(&shop(), State::Failed).await;
-        assert_eq!(host.sessions.get(&shop()).unwrap().reason.as_deref(), Some("page_not_recognised"));
-        assert_eq!(host.named("account.status").await.last().unwrap().text("reason"), Some("page_not_recognised"));
-        // A command is answered when what came before it is done.
-        host.sessions.stop(&shop()).await.unwrap();
-        assert_eq!(processes_with(&data.path().display().to_string()), [0; 0]);
+        let of = async |page: &str| {
+            let (phones, data) = (phones().await, tempfile::tempdir().unwrap());
+            phones.fault(json!({ "unrecognised_page": page })).await;
+            let host = Host::start(data.path(), &phones.url, 5).await;
+            host.sessions.create(Some(shop()), None).await.unwrap();
+            host.state(&shop(), State::Failed).await;
+            assert_eq!(
+                host.sessions.get(&shop()).unwrap().reason.as_deref(),
+                Some("page_not_recognised"),
+                "{page}"
+            );
+            // A command is answered when what came before it is done.
+            host.sessions.stop(&shop()).await.unwrap();
+            assert_eq!(processes_with(&data.path().display().to_string()), [0; 0], "{page}");
+            phones.fault(json!({})).await;
+            host.sessions.start(&shop()).await.unwrap();
+            host.state(&shop(), State::Qr).await;
+            host.stop().await;
+        };
+        tokio::join!(of("404"), of("empty"), of("login"));
+    }
 
-        phones.fault(json!({})).await;
-        host.sessions.start(&shop()).await.unwrap();
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_page_that_the_network_does_not_bring_is_loaded_again_until_it_comes() {
+        let data = tempfile::tempdir().unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let host = Host::start(data.path(), &format!("http://{free}/"), 5).await;
+        host.sessions.create(Some(shop()), None).await.unwrap();
+        let reason = async {
+            while !host
+                .sessions
+                .get(&shop())
+                .unwrap()
+                .reason
+                .is_some_and(|reason| reason.contains("net::ERR_"))
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reason).await.unwrap();
+        let stop = CancellationToken::new();
+        simulator::serve(simulator::Options::new(free), stop.clone())
+            .await
+            .unwrap();
         host.state(&shop(), State::Qr).await;
         host.stop().await;
+        stop.cancel();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn codes_that_nobody_scans_end_as_unpaired_and_the_browser_ends() {
+        let data = tempfile::tempdir().unwrap();
+        let stop = CancellationToken::new();
+        let options = simulator::Options::new("127.0.0.1:0".parse().unwrap());
+        let options = simulator::Options {
+            qr_ttl: Duration::from_millis(150),
+            ..options
+        };
+        let running = simulator::serve(options, stop.clone()).await.unwrap();
+        let host = Host::start(data.path(), &format!("http://{}/", running.addr), 5).await;
+        host.sessions.create(Some(shop()), None).await.unwrap();
+        host.state(&shop(), State::Unpaired).await;
+        let codes = host.named("account.qr").await;
+        assert!(codes.len() > 6, "one round is not the end: {}", codes.len());
+        assert_eq!(codes.last().unwrap().data["attempt"], codes.len());
+        assert!(matches!(
+            host.sessions.qr(&shop()),
+            Err(Error::NoQr {
+                state: State::Unpaired,
+                ..
+            })
+        ));
+        host.sessions.start(&shop()).await.unwrap();
+        assert_eq!(
+            host.event("account.qr", codes.len() + 1).await.last().unwrap().data["attempt"],
+            1
+        );
+        host.stop().await;
+        assert_eq!(processes_with(&data.path().display().to_string()), [0; 0]);
+        stop.cancel();
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -233,12 +325,15 @@ mod browser {
         host.event("account.ready", 2).await;
         host.event("message", 1).await;
         assert_eq!(host.bodies().await, ["while it was dead"]);
-        assert_eq!(host.named("account.disconnected").await[0].text("state"), Some("starting"));
+        assert_eq!(
+            host.named("account.disconnected").await[0].text("state"),
+            Some("starting")
+        );
         host.stop().await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_link_that_the_phone_removes_is_seen_as_such() {
+    async fn a_link_that_ends_is_seen_as_such_whoever_ended_it() {
         let (phones, data) = (phones().await, tempfile::tempdir().unwrap());
         let host = Host::start(data.path(), &phones.url, 5).await;
         host.link(&phones, &shop()).await;
@@ -247,6 +342,12 @@ mod browser {
         host.sessions.start(&shop()).await.unwrap();
         host.event("account.qr", 2).await;
         host.state(&shop(), State::Qr).await;
+
+        phones.scan(SHOP, &host.sessions.qr(&shop()).unwrap().text).await;
+        host.state(&shop(), State::Ready).await;
+        assert_eq!(host.named("account.authenticated").await.len(), 2);
+        phones.unlink(SHOP).await;
+        host.state(&shop(), State::LoggedOut).await;
         host.stop().await;
     }
 }

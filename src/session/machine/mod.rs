@@ -13,11 +13,14 @@
 //! | `logged_out` | 10 s, in which the page clears its login; then the browser is closed and the state rests |
 //! | `stopped`, `unpaired`, `blocked`, `failed` | rest |
 
+mod seen;
+
 use std::collections::VecDeque;
 
 use crate::action::State;
 
 use super::reading::Reading;
+pub(super) use seen::{Effect, Moment, Seen};
 
 /// Monotonic milliseconds since some start.
 pub(super) type Millis = u64;
@@ -47,55 +50,6 @@ const RESTARTS: usize = 10;
 const RESTARTS_WITHIN: Millis = 30 * 60_000;
 /// After so long in `ready` the back-off starts again at its first step.
 const HEALTHY: Millis = 10 * 60_000;
-
-/// Something the actor saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    /// It is to run.
-    Start,
-    /// It is to stop; why.
-    Stop(&'static str),
-    /// The browser is open and the page on its way.
-    Opened,
-    /// It could not be opened. Lasting: another try would end the same.
-    NotOpened {
-        /// The error's text.
-        reason: String,
-        /// Whether to give up at once.
-        lasting: bool,
-    },
-    /// A round trip through the page was just made; what it said.
-    Proof(Reading),
-    /// A round trip failed.
-    NoProof,
-    /// The page told of a change by itself.
-    Heard(Reading),
-    /// A new QR code.
-    Code,
-    /// The link is fresh.
-    Authenticated,
-    /// The phone removed this device; WhatsApp's word for it.
-    LoggedOut(Option<String>),
-    /// The browser is gone without being asked; how.
-    Gone(String),
-    /// The deadline has come.
-    Due,
-}
-
-/// Something the actor is to do, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    /// Open a browser.
-    Open,
-    /// End the browser, politely.
-    Close,
-    /// Load the page anew.
-    Reload,
-    /// Ask for another QR code.
-    RefreshQr,
-    /// Make a round trip now.
-    Probe,
-}
 
 /// What a deadline is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,15 +87,6 @@ pub(super) struct Machine {
     rounds: u32,
     /// A new code was asked for and has not come.
     asked: bool,
-}
-
-/// The moment of an observation.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    /// When.
-    pub(super) now: Millis,
-    /// 0.8 to 1.2, random: spreads restarts.
-    pub(super) luck: f64,
 }
 
 impl Machine {
@@ -232,7 +177,13 @@ impl Machine {
     fn opened(&mut self, moment: Moment, to: &mut Vec<Effect>) {
         self.browser = Browser::Open;
         if self.state == State::Starting {
-            self.go(State::Starting, "page_loading", RECOGNITION, Wait::Recognition(None), moment);
+            self.go(
+                State::Starting,
+                "page_loading",
+                RECOGNITION,
+                Wait::Recognition(None),
+                moment,
+            );
             to.push(Effect::Probe);
         } else {
             // It was stopped meanwhile.
@@ -284,7 +235,13 @@ impl Machine {
             Wait::Hung => self.restart("page_hung", moment, to),
             Wait::Offline => {
                 to.push(Effect::Reload);
-                self.go(State::Starting, "reloading_after_offline", RECOGNITION, Wait::Recognition(None), moment);
+                self.go(
+                    State::Starting,
+                    "reloading_after_offline",
+                    RECOGNITION,
+                    Wait::Recognition(None),
+                    moment,
+                );
             }
             Wait::Logout => self.close(to),
         }
@@ -307,7 +264,13 @@ impl Machine {
                     }
                     *known = why;
                 }
-                _ => self.go(State::Starting, "page_loading", RECOGNITION, Wait::Recognition(None), moment),
+                _ => self.go(
+                    State::Starting,
+                    "page_loading",
+                    RECOGNITION,
+                    Wait::Recognition(None),
+                    moment,
+                ),
             },
             // Between two codes there is none for a moment.
             Reading::Loading if self.state == State::Qr => {}
@@ -374,7 +337,11 @@ impl Machine {
         self.restarts.push_back(moment.now);
         let base = BACK_OFF[self.streak.min(BACK_OFF.len() - 1)];
         self.streak += 1;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss
+        )]
         let pause = (base as f64 * moment.luck.clamp(0.8, 1.2)) as Millis;
         self.go(State::Starting, reason, pause, Wait::BackOff, moment);
     }

@@ -43,7 +43,10 @@ fn a_page_that_is_not_whatsapp_web_fails_within_a_minute_and_closes_its_browser(
     machine.see(Seen::Proof(Reading::Unrecognised(None)), at(5_000));
     machine.see(Seen::Proof(Reading::Unrecognised(None)), at(40_000));
     assert_eq!(pass(&mut machine, 60_000), [Effect::Close]);
-    assert_eq!((machine.state(), machine.reason()), (State::Failed, Some("page_not_recognised")));
+    assert_eq!(
+        (machine.state(), machine.reason()),
+        (State::Failed, Some("page_not_recognised"))
+    );
 }
 
 #[test]
@@ -53,7 +56,10 @@ fn a_page_that_the_network_did_not_bring_is_loaded_again_and_not_given_up() {
     machine.see(Seen::Opened, at(0));
     for round in 0..50 {
         let now = round * 20_000 + 1;
-        machine.see(Seen::Proof(Reading::Unrecognised(Some("net::ERR_FAILED".to_owned()))), at(now));
+        machine.see(
+            Seen::Proof(Reading::Unrecognised(Some("net::ERR_FAILED".to_owned()))),
+            at(now),
+        );
         assert_eq!(pass(&mut machine, now + 16_000), [Effect::Reload]);
     }
     assert_eq!(machine.state(), State::Starting);
@@ -84,7 +90,12 @@ fn the_tenth_restart_in_half_an_hour_is_the_last() {
         machine.see(Seen::Opened, at(now));
     }
     assert_eq!(machine.state(), State::Failed);
-    assert_eq!(pauses, [1_000, 2_000, 5_000, 15_000, 30_000, 60_000, 60_000, 60_000, 60_000, 60_000]);
+    assert_eq!(
+        pauses,
+        [
+            1_000, 2_000, 5_000, 15_000, 30_000, 60_000, 60_000, 60_000, 60_000, 60_000
+        ]
+    );
     assert_eq!(machine.see(Seen::Start, at(now)), [Effect::Open]);
 }
 
@@ -132,7 +143,10 @@ fn a_removed_link_leaves_the_page_time_to_clear_its_login() {
 fn a_conflict_rests_until_the_page_says_otherwise() {
     let mut machine = ready(0);
     machine.see(Seen::Heard(Reading::Conflict), at(1));
-    assert_eq!((machine.state(), machine.reason()), (State::Disconnected, Some("conflict")));
+    assert_eq!(
+        (machine.state(), machine.reason()),
+        (State::Disconnected, Some("conflict"))
+    );
     assert_eq!(machine.deadline(), None);
     machine.see(Seen::Proof(Reading::Usable), at(2));
     assert_eq!(machine.state(), State::Ready);

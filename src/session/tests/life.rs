@@ -39,7 +39,13 @@ fn a_code_is_shown_but_stands_in_no_event() {
     host.wait_for("account.qr", 2);
     world.scan();
     host.wait_ready();
-    assert!(matches!(host.sessions.qr(&one()), Err(Error::NoQr { state: State::Ready, .. })));
+    assert!(matches!(
+        host.sessions.qr(&one()),
+        Err(Error::NoQr {
+            state: State::Ready,
+            ..
+        })
+    ));
     assert!(!serde_json::to_string(&host.events()).unwrap().contains("secret"));
 }
 
@@ -76,13 +82,18 @@ fn a_browser_that_dies_is_replaced_and_the_account_is_ready_again() {
     let world = world.lock();
     assert_eq!((world.opened, world.closed), (2, 1));
     let gone = &host.named("account.disconnected")[0];
-    assert_eq!((gone.text("state"), gone.text("reason")), (Some("starting"), Some("browser_gone: exit status 9")));
+    assert_eq!(
+        (gone.text("state"), gone.text("reason")),
+        (Some("starting"), Some("browser_gone: exit status 9"))
+    );
 }
 
 #[test]
 fn a_browser_that_cannot_be_opened_for_good_is_a_failure_with_the_text_of_the_error() {
     let (data, world) = new();
-    world.lock().refusals.push_back(page::Error::NoBrowser { looked_for: "chromium".to_owned() });
+    world.lock().refusals.push_back(page::Error::NoBrowser {
+        looked_for: "chromium".to_owned(),
+    });
     let host = Host::start(data.path(), &world);
     host.run(host.sessions.create(Some(one()), None)).unwrap();
     host.until(|| state(&host) == State::Failed);
@@ -95,7 +106,10 @@ fn a_browser_that_cannot_be_opened_for_good_is_a_failure_with_the_text_of_the_er
 fn a_browser_that_fails_to_come_up_is_tried_again() {
     let (data, world) = new();
     let problem = "it exited".to_owned();
-    world.lock().refusals.push_back(page::Error::Start { account: one(), problem });
+    world.lock().refusals.push_back(page::Error::Start {
+        account: one(),
+        problem,
+    });
     let host = Host::start(data.path(), &world).with_ready_account();
     assert_eq!(host.named("account.status")[0].text("state"), Some("starting"));
 }
@@ -128,7 +142,10 @@ fn a_fresh_link_keeps_its_browser_until_it_is_on_disk() {
     host.wait_ready();
     assert!(account.linked_for().is_some());
     host.run(host.sessions.stop(&one())).unwrap();
-    assert!(account.linked_for().unwrap() >= Duration::from_millis(10), "the tempo of these tests");
+    assert!(
+        account.linked_for().unwrap() >= Duration::from_millis(10),
+        "the tempo of these tests"
+    );
 }
 
 #[test]
@@ -146,7 +163,10 @@ fn closing_ends_every_browser_and_says_so() {
     let (data, world) = new();
     let host = Host::start(data.path(), &world).with_ready_account();
     host.run(host.sessions.close());
-    assert_eq!((state(&host), reason(&host).as_str(), world.lock().closed), (State::Stopped, "host_closing", 1));
+    assert_eq!(
+        (state(&host), reason(&host).as_str(), world.lock().closed),
+        (State::Stopped, "host_closing", 1)
+    );
     assert_eq!(host.named("account.disconnected").len(), 1);
     assert_eq!(host.run(host.store.accounts()).unwrap()[0].desired, Desired::Running);
 }
@@ -158,7 +178,10 @@ fn the_limit_holds_is_live_and_a_delete_frees_a_place() {
     let create = || host.run(host.sessions.create(None, Some("Second".to_owned())));
     assert!(matches!(create(), Err(Error::Limit { current: 1, max: 1 })));
     assert_eq!(folders(data.path()), 1);
-    assert!(matches!(host.run(host.sessions.create(Some(one()), None)), Err(Error::Exists { .. })));
+    assert!(matches!(
+        host.run(host.sessions.create(Some(one()), None)),
+        Err(Error::Exists { .. })
+    ));
     host.run(host.sessions.delete(&one())).unwrap();
     assert_eq!((folders(data.path()), world.lock().closed), (0, 1));
     assert!(host.sessions.get(&one()).is_none());
@@ -177,7 +200,10 @@ fn a_delete_that_was_cut_off_is_finished_at_the_next_start() {
     let host = Host::start(data.path(), &world).with_ready_account();
     let mut record = host.run(host.store.accounts()).unwrap().remove(0);
     record.desired = Desired::Deleting;
-    let batch = Batch { accounts: vec![(one(), Some(record))], ..Batch::default() };
+    let batch = Batch {
+        accounts: vec![(one(), Some(record))],
+        ..Batch::default()
+    };
     host.run(host.store.commit(batch)).unwrap();
     host.kill();
     assert_eq!(folders(data.path()), 1);
@@ -200,36 +226,62 @@ fn a_declared_account_exists_after_a_reload_and_its_table_decides_its_webhook() 
         config.account.insert(one(), declared);
         host.config.send_replace(Arc::new(config));
     };
-    let webhook = || Webhook { url: "http://a/".to_owned(), secret: Secret::new("whsec_x".to_owned()) };
+    let webhook = || Webhook {
+        url: "http://a/".to_owned(),
+        secret: Secret::new("whsec_x".to_owned()),
+    };
     declare(None);
     host.until(|| host.sessions.get(&one()).is_some());
     host.wait_ready();
     host.run(host.sessions.set_webhook(&one(), Some(webhook()))).unwrap();
-    assert_eq!(host.sessions.get(&one()).unwrap().webhook_url.as_deref(), Some("http://a/"));
+    assert_eq!(
+        host.sessions.get(&one()).unwrap().webhook_url.as_deref(),
+        Some("http://a/")
+    );
     declare(Some("http://b/"));
     let view = host.sessions.get(&one()).unwrap();
-    assert_eq!((view.webhook_url.as_deref(), view.name.as_deref()), (Some("http://b/"), Some("Sales")));
-    assert!(matches!(host.run(host.sessions.set_webhook(&one(), None)), Err(Error::Declared { .. })));
-    assert!(matches!(host.run(host.sessions.delete(&one())), Err(Error::Declared { .. })));
-    assert_eq!((state(&host), world.lock().opened), (State::Ready, 1), "the session does not notice");
+    assert_eq!(
+        (view.webhook_url.as_deref(), view.name.as_deref()),
+        (Some("http://b/"), Some("Sales"))
+    );
+    assert!(matches!(
+        host.run(host.sessions.set_webhook(&one(), None)),
+        Err(Error::Declared { .. })
+    ));
+    assert!(matches!(
+        host.run(host.sessions.delete(&one())),
+        Err(Error::Declared { .. })
+    ));
+    assert_eq!(
+        (state(&host), world.lock().opened),
+        (State::Ready, 1),
+        "the session does not notice"
+    );
     let mut config = crate::config::Config::clone(&host.config.borrow());
     config.account.clear();
     host.config.send_replace(Arc::new(config));
     host.until(|| state(&host) == State::Stopped);
     assert_eq!(folders(data.path()), 1);
+    declare(None);
+    host.wait_ready();
 }
 
 #[test]
 fn pictures_are_not_taken_more_often_than_the_interval_says() {
     let (data, world) = new();
     let long = Duration::from_secs(3600);
-    let host = Host::start_with(data.path(), &world, |config| config.browser.snapshot_interval = (long, long));
+    let host = Host::start_with(data.path(), &world, |config| {
+        config.browser.snapshot_interval = (long, long)
+    });
     let host = host.with_ready_account();
     let take = |format| host.run(host.sessions.snapshot(&one(), format)).unwrap();
     let first = take(Format::Png);
     assert!(!first.throttled);
     let second = take(Format::Jpeg);
-    assert_eq!((second.throttled, second.format, second.taken_at), (true, Format::Png, first.taken_at));
+    assert_eq!(
+        (second.throttled, second.format, second.taken_at),
+        (true, Format::Png, first.taken_at)
+    );
     assert_eq!(world.lock().pictures, 1);
     host.run(host.sessions.stop(&one())).unwrap();
     let stopped = host.run(host.sessions.snapshot(&one(), Format::Png));

@@ -19,12 +19,18 @@ fn start() -> (tempfile::TempDir, Shared, Host) {
 fn linked_since(host: &Host, ago: i64) {
     let mut record = host.run(host.store.accounts()).unwrap().remove(0);
     record.linked_at = Some(crate::session::now() - ago);
-    let batch = crate::store::Batch { accounts: vec![(one(), Some(record))], ..crate::store::Batch::default() };
+    let batch = crate::store::Batch {
+        accounts: vec![(one(), Some(record))],
+        ..crate::store::Batch::default()
+    };
     host.run(host.store.commit(batch)).unwrap();
 }
 
 fn bodies(host: &Host) -> Vec<String> {
-    host.named("message").iter().map(|event| event.text("body").unwrap().to_owned()).collect()
+    host.named("message")
+        .iter()
+        .map(|event| event.text("body").unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -43,7 +49,12 @@ fn what_the_page_reports_again_is_not_journaled_again() {
     let (data, world, host) = start();
     world.lock().deaf = true;
     world.arrives(message("A", 1000));
-    world.report(PageEvent::Ack { chat: "492@c.us".to_owned(), ids: vec!["x".to_owned()], ack: 2, sender: None });
+    world.report(PageEvent::Ack {
+        chat: "492@c.us".to_owned(),
+        ids: vec!["x".to_owned()],
+        ack: 2,
+        sender: None,
+    });
     world.drain();
     host.wait_for("message.ack", 1);
     host.until(|| world.lock().acked.iter().any(|(_, seq)| *seq == 2));
@@ -80,8 +91,14 @@ fn nothing_older_than_the_link_becomes_an_event() {
     host.run(host.sessions.create(Some(one()), None)).unwrap();
     host.wait_for("account.qr", 1);
     world.scan();
-    world.report(PageEvent::Message { message: unread.clone(), is_new: false });
-    world.report(PageEvent::Message { message: unread, is_new: true });
+    world.report(PageEvent::Message {
+        message: unread.clone(),
+        is_new: false,
+    });
+    world.report(PageEvent::Message {
+        message: unread,
+        is_new: true,
+    });
     host.wait_for("account.synced", 1);
     world.arrives(message("NEW", 1000));
     host.wait_for("message", 1);
@@ -96,19 +113,32 @@ fn nothing_older_than_the_link_becomes_an_event() {
 fn an_own_message_says_who_made_it_also_after_a_restart() {
     let (data, world, host) = start();
     let sent = host.send("s/e/1", "by a script").unwrap();
-    let api = crate::action::SendOrder { source: crate::event::Source::Api, ..order("api/1", "by the API") };
+    let api = crate::action::SendOrder {
+        source: crate::event::Source::Api,
+        ..order("api/1", "by the API")
+    };
     let api = host.run(host.sessions.send(api)).unwrap();
-    let own = |id: &str, from_now| Message { id: id.to_owned(), from_me: true, ..message("OWN", from_now) };
+    let own = |id: &str, from_now| Message {
+        id: id.to_owned(),
+        from_me: true,
+        ..message("OWN", from_now)
+    };
     world.arrives(own(&sent.id, 1000));
     world.arrives(own("true_492@c.us_PHONE", 1000));
     let events = host.wait_for("message.any", 2);
-    assert_eq!(events.iter().map(|event| event.text("source")).collect::<Vec<_>>(), [Some("script"), Some("phone")]);
+    assert_eq!(
+        events.iter().map(|event| event.text("source")).collect::<Vec<_>>(),
+        [Some("script"), Some("phone")]
+    );
     host.kill();
     let missed = own(&api.id, 1000);
     world.lock().chats.get_mut("492@c.us").unwrap().push(missed);
     let host = Host::start(data.path(), &world);
     let events = host.wait_for("message.any", 3);
-    assert_eq!((events[2].text("source"), events[2].origin), (Some("api"), Origin::History));
+    assert_eq!(
+        (events[2].text("source"), events[2].origin),
+        (Some("api"), Origin::History)
+    );
 }
 
 #[test]
@@ -118,7 +148,12 @@ fn what_came_while_the_host_was_down_is_found_once() {
     world.arrives(message("SEEN", 0));
     host.wait_for("message", 1);
     host.kill();
-    world.lock().chats.get_mut("492@c.us").unwrap().push(message("MISSED", 1000));
+    world
+        .lock()
+        .chats
+        .get_mut("492@c.us")
+        .unwrap()
+        .push(message("MISSED", 1000));
     for round in 1..3 {
         let host = Host::start(data.path(), &world);
         let synced = host.wait_for("account.synced", round + 1);
@@ -142,9 +177,16 @@ fn a_live_message_before_the_sweep_does_not_hide_one_that_was_missed() {
     };
     world.lock().offline = true;
     host.wait_for("account.disconnected", 1);
-    host.run(host.store.commit(crate::store::Batch { kv: vec![complete], ..crate::store::Batch::default() })).unwrap();
+    host.run(host.store.commit(crate::store::Batch {
+        kv: vec![complete],
+        ..crate::store::Batch::default()
+    }))
+    .unwrap();
     host.kill();
-    world.lock().chats.insert("492@c.us".to_owned(), vec![message("MISSED", -HOUR)]);
+    world
+        .lock()
+        .chats
+        .insert("492@c.us".to_owned(), vec![message("MISSED", -HOUR)]);
     let host = Host::start(data.path(), &world);
     host.until(|| host.sessions.get(&one()).unwrap().state == State::Disconnected);
     world.arrives(message("LIVE", 0));
@@ -157,7 +199,10 @@ fn a_live_message_before_the_sweep_does_not_hide_one_that_was_missed() {
 #[test]
 fn a_gap_in_the_ring_makes_a_sweep() {
     let (_data, world, host) = start();
-    world.lock().chats.insert("492@c.us".to_owned(), vec![message("DROPPED", 2000)]);
+    world
+        .lock()
+        .chats
+        .insert("492@c.us".to_owned(), vec![message("DROPPED", 2000)]);
     world.report(PageEvent::Gap { dropped: 1 });
     host.wait_for("account.synced", 2);
     assert_eq!(bodies(&host), ["DROPPED"]);

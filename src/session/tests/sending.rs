@@ -29,7 +29,8 @@ fn a_key_is_one_message_and_one_answer() {
 fn two_orders_with_a_key_at_the_same_time_are_one_message() {
     let (_data, world, host) = start();
     let sessions = &host.sessions;
-    let (first, second) = host.run(async { tokio::join!(sessions.send(order("k", "x")), sessions.send(order("k", "x"))) });
+    let (first, second) =
+        host.run(async { tokio::join!(sessions.send(order("k", "x")), sessions.send(order("k", "x"))) });
     assert_eq!(first.unwrap(), second.unwrap());
     assert_eq!(world.texts().len(), 1);
 }
@@ -39,7 +40,10 @@ fn a_send_waits_for_the_account_and_fails_only_when_its_patience_ends() {
     let (_data, world, host) = start();
     world.lock().offline = true;
     host.wait_for("account.disconnected", 1);
-    let impatient = crate::action::SendOrder { patience: Duration::ZERO, ..order("a", "now or never") };
+    let impatient = crate::action::SendOrder {
+        patience: Duration::ZERO,
+        ..order("a", "now or never")
+    };
     let failure = host.run(host.sessions.send(impatient)).unwrap_err();
     assert_eq!(failure.kind, FailureKind::NotConnected);
     assert!(failure.message.contains("disconnected"), "{}", failure.message);
@@ -63,8 +67,14 @@ fn a_refusal_ends_the_intent_and_the_same_key_begins_anew() {
     world.lock().fates.push_back(Fate::Thrown);
     assert_eq!(host.send("l", "y").unwrap_err().kind, FailureKind::Refused);
     assert_eq!(host.run(host.store.intent("l")).unwrap(), None);
-    let nobody = crate::action::SendOrder { to: "nobody".to_owned(), ..order("m", "z") };
-    assert_eq!(host.run(host.sessions.send(nobody)).unwrap_err().kind, FailureKind::Refused);
+    let nobody = crate::action::SendOrder {
+        to: "nobody".to_owned(),
+        ..order("m", "z")
+    };
+    assert_eq!(
+        host.run(host.sessions.send(nobody)).unwrap_err().kind,
+        FailureKind::Refused
+    );
     assert_eq!(world.texts(), ["x"]);
 }
 
@@ -167,9 +177,19 @@ fn intent(key: &str, id: Option<(&str, &str)>) -> Intent {
 #[test]
 fn an_intent_that_was_never_ordered_is_sent_at_ready_without_being_asked_for() {
     let (data, world, host) = start();
-    let intents = [intent("without id", None), intent("not ordered", Some(("doc-1", "true_492@c.us_3EB0FF")))];
-    let intents = intents.into_iter().map(|intent| (intent.key.clone(), Some(intent))).collect();
-    host.run(host.store.commit(Batch { intents, ..Batch::default() })).unwrap();
+    let intents = [
+        intent("without id", None),
+        intent("not ordered", Some(("doc-1", "true_492@c.us_3EB0FF"))),
+    ];
+    let intents = intents
+        .into_iter()
+        .map(|intent| (intent.key.clone(), Some(intent)))
+        .collect();
+    host.run(host.store.commit(Batch {
+        intents,
+        ..Batch::default()
+    }))
+    .unwrap();
     host.kill();
     world.lock().outlives = true;
     let host = Host::start(data.path(), &world);
@@ -185,7 +205,10 @@ fn an_order_of_the_http_api_that_was_cut_off_has_its_answer_after_ready() {
     let (data, world, host) = start();
     let cut_off = intent("api/1", Some(("doc-1", "true_492@c.us_3EB0FE")));
     world.lock().kept.insert("true_492@c.us_3EB0FE".to_owned(), 2);
-    let batch = Batch { intents: vec![("api/1".to_owned(), Some(cut_off))], ..Batch::default() };
+    let batch = Batch {
+        intents: vec![("api/1".to_owned(), Some(cut_off))],
+        ..Batch::default()
+    };
     host.run(host.store.commit(batch)).unwrap();
     host.kill();
     let host = Host::start(data.path(), &world);
@@ -218,7 +241,10 @@ fn orders_of_the_http_api_are_refused_when_too_many_wait() {
     config.pacing.waiting = 3;
     host.config.send_replace(Arc::new(config));
     world.lock().fates.push_back(Fate::Hangs);
-    let api = |key: String| crate::action::SendOrder { source: Source::Api, ..order(&key, "x") };
+    let api = |key: String| crate::action::SendOrder {
+        source: Source::Api,
+        ..order(&key, "x")
+    };
     for number in 0..4 {
         let sessions = host.sessions.clone();
         host.spawn(async move {

@@ -35,6 +35,12 @@ impl Phones {
         assert!(answer.status < 300, "{answer:?}");
     }
 
+    /// Removes every linked device of a phone.
+    pub async fn unlink(&self, number: &str) {
+        let answer = self.client.delete(&format!("/control/phones/{number}/devices")).await;
+        assert!(answer.status < 300, "{answer:?}");
+    }
+
     /// Writes from one phone to a number or a chat.
     pub(crate) async fn write(&self, from: &str, to: &str, text: &str) {
         self.send(from, json!({ "to": to, "text": text })).await;

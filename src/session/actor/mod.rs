@@ -4,6 +4,9 @@
 //! the tab for sends and pictures, the `account.*` events. What follows from what is the machine's; here it is carried out.
 //! Must not end before its browser has.
 
+mod heard;
+mod publish;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +15,16 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::action::State;
 use crate::page::{self, PageStatus};
-use crate::store::{Batch, NewEvent};
+use crate::store::NewEvent;
 
-use super::account::{Account, Live};
-use super::ingest::Notice;
-use super::machine::{Effect, Machine, Millis, Moment, OPENING, Seen};
-use super::open_tab::OpenTab;
-use super::qr::Codes;
-use super::reading::Reading;
-use super::tab::{Opened, Wanted};
-use super::{Room, drafts, send};
+use crate::session::Room;
+use crate::session::account::Account;
+use crate::session::ingest::Notice;
+use crate::session::machine::{Effect, Machine, Millis, Moment, OPENING, Seen};
+use crate::session::open_tab::OpenTab;
+use crate::session::qr::Codes;
+use crate::session::tab::{Opened, Wanted};
 
 /// Commands that may wait; with more the caller waits.
 pub(super) const COMMANDS: usize = 16;
@@ -95,7 +96,8 @@ impl Actor {
 
     /// Runs until the account is deleted or the host closes; the browser has ended then.
     pub(super) async fn run(mut self) {
-        let ended = self.account.ended.clone();
+        // Also if it panics: who waits for its end must not wait for ever.
+        let _ended = self.account.ended.clone().drop_guard();
         loop {
             match self.next().await {
                 Turn::Command(Some(Command::Start(done))) => {
@@ -110,7 +112,11 @@ impl Actor {
                 }
                 Turn::Command(Some(Command::Logout(done))) => self.logout(done),
                 Turn::Command(None | Some(Command::Delete)) => {
-                    *self.account.linked.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+                    *self
+                        .account
+                        .linked
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner) = None;
                     self.end("deleted").await;
                     break;
                 }
@@ -127,11 +133,13 @@ impl Actor {
                 Turn::Save => self.save(Vec::new()).await,
             }
         }
-        ended.cancel();
     }
 
     async fn next(&mut self) -> Turn {
-        let due = self.machine.deadline().map(|at| self.started + Duration::from_millis(at));
+        let due = self
+            .machine
+            .deadline()
+            .map(|at| self.started + Duration::from_millis(at));
         let save = (!self.unsaved.is_empty()).then_some(self.room.tempo.save_again);
         let may_probe = self.tab.is_some() && self.probing.is_none();
         tokio::select! {
@@ -150,14 +158,22 @@ impl Actor {
     async fn see(&mut self, seen: Seen) {
         let before = (self.machine.state(), self.machine.reason().map(ToOwned::to_owned));
         let now = Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX);
-        let effects = self.machine.see(seen, Moment { now, luck: 0.8 + 0.4 * super::chance() });
+        let effects = self.machine.see(
+            seen,
+            Moment {
+                now,
+                luck: 0.8 + 0.4 * crate::session::chance(),
+            },
+        );
         self.publish(before).await;
         for effect in effects {
             match effect {
                 Effect::Open => self.open(),
                 Effect::Close => self.close().await,
                 Effect::Probe => self.next_probe = Instant::now(),
-                Effect::Reload => self.in_background("reload the page", |tab| async move { tab.reload().await }.boxed()),
+                Effect::Reload => {
+                    self.in_background("reload the page", |tab| async move { tab.reload().await }.boxed())
+                }
                 Effect::RefreshQr => {
                     self.in_background("ask for a QR code", |tab| async move { tab.refresh_qr().await }.boxed());
                 }
@@ -165,63 +181,25 @@ impl Actor {
         }
     }
 
-    async fn publish(&mut self, (before, reason): (State, Option<String>)) {
-        let state = self.machine.state();
-        let now_reason = self.machine.reason().map(ToOwned::to_owned);
-        if state == before && now_reason == reason {
-            return;
-        }
-        let became_ready = state == State::Ready && before != State::Ready;
-        if state != State::Ready && before == State::Ready {
-            // First of all no more sends.
-            self.show_tab();
-        }
-        if state != State::Qr {
-            self.account.with_qr(|qr| *qr = None);
-        }
-        if state != before {
-            let id = &self.account.id;
-            tracing::info!(account = %id, %state, reason = now_reason, previous = %before, "the account's state");
-            let phone = self.account.record().phone;
-            self.save(drafts::change(id, (before, state), now_reason.as_deref(), phone.as_deref()).into_iter().collect()).await;
-        }
-        self.account.status.send_modify(|status| {
-            if status.state != state {
-                status.since = super::now();
-            }
-            status.state = state;
-            status.reason = now_reason;
-        });
-        if became_ready {
-            self.show_tab();
-            if let Some(tab) = &self.tab {
-                tab.want_sweep();
-                self.room.tracker.spawn(send::settle_open(Arc::clone(&self.room), Arc::clone(&self.account)));
-            }
-        }
-    }
-
-    /// Lets others use the tab as far as the state allows.
-    fn show_tab(&self) {
-        let live = match &self.tab {
-            Some(open) if self.machine.state() == State::Ready => Live::Ready(Arc::clone(&open.tab)),
-            Some(open) => Live::Open(Arc::clone(&open.tab)),
-            None => Live::Closed,
-        };
-        self.account.live.send_replace(live);
-    }
-
     fn open(&mut self) {
         let config = self.room.config.borrow().clone();
         let profile = self.account.profile(&config.data);
-        let wanted = Wanted { account: self.account.id.clone(), profile, config };
+        let wanted = Wanted {
+            account: self.account.id.clone(),
+            profile,
+            config,
+        };
         let opening = self.room.opener.open(wanted);
         let account = self.account.id.clone();
         // Not dropped half way, where a browser could be left behind: the opener has deadlines of its own.
         self.opening = Some(
             async move {
                 let after = Duration::from_millis(OPENING);
-                let late = page::Error::Deadline { account, step: "open a browser", after };
+                let late = page::Error::Deadline {
+                    account,
+                    step: "open a browser",
+                    after,
+                };
                 timeout(after, opening).await.unwrap_or(Err(late))
             }
             .boxed(),
@@ -239,14 +217,21 @@ impl Actor {
             Err(error) => {
                 tracing::warn!(account = %self.account.id, %error, "the browser could not be opened");
                 let lasting = is_lasting(&error);
-                self.see(Seen::NotOpened { reason: error.to_string(), lasting }).await;
+                self.see(Seen::NotOpened {
+                    reason: error.to_string(),
+                    lasting,
+                })
+                .await;
             }
         }
     }
 
     async fn close(&mut self) {
         // A link that was just made is lost with a browser that ends before it has written it out.
-        let rest = self.account.linked_for().and_then(|age| self.room.tempo.link_kept.checked_sub(age));
+        let rest = self
+            .account
+            .linked_for()
+            .and_then(|age| self.room.tempo.link_kept.checked_sub(age));
         self.end_tab(rest.unwrap_or_default()).await;
     }
 
@@ -272,155 +257,26 @@ impl Actor {
         }
     }
 
-    async fn notice(&mut self, notice: Notice) {
-        match notice {
-            Notice::Status(status) => self.heard(*status, false).await,
-            Notice::Qr(Some(text)) => self.code(text).await,
-            Notice::Qr(None) => self.account.with_qr(|qr| *qr = None),
-            Notice::QrIdle => {
-                self.codes.end_round();
-                self.see(Seen::Heard(Reading::Code { idle: true })).await;
-            }
-            Notice::Authenticated => self.see(Seen::Authenticated).await,
-            Notice::LoggedOut(reason) => self.see(Seen::LoggedOut(reason)).await,
-            Notice::Gap => {
-                if let Some(tab) = &self.tab {
-                    tab.want_sweep();
-                }
-            }
-            Notice::Gone(how) => self.gone(how).await,
-        }
-    }
-
-    fn probe(&mut self) {
-        let Some(open) = &self.tab else { return };
-        let (tab, account) = (Arc::clone(&open.tab), self.account.id.clone());
-        let after = self.room.tempo.proof_limit;
-        self.probing = Some(
-            async move {
-                let late = page::Error::Deadline { account, step: "prove that the page answers", after };
-                timeout(after, tab.status()).await.unwrap_or(Err(late))
-            }
-            .boxed(),
-        );
-    }
-
-    async fn probed(&mut self, answer: Result<PageStatus, page::Error>) {
-        let tempo = &self.room.tempo;
-        let pause = if self.machine.state() == State::Ready { tempo.proof_every } else { tempo.look_every };
-        self.next_probe = Instant::now() + pause;
-        match answer {
-            Ok(status) => self.heard(status, true).await,
-            Err(page::Error::NoAgent { .. }) => self.see(Seen::Proof(Reading::Unrecognised(None))).await,
-            Err(error) => {
-                tracing::debug!(account = %self.account.id, %error, "no proof");
-                self.see(Seen::NoProof).await;
-            }
-        }
-    }
-
-    async fn heard(&mut self, status: PageStatus, proven: bool) {
-        if proven {
-            self.account.status.send_modify(|status| status.proof = Some(Instant::now()));
-        }
-        if status.full_ready {
-            self.degraded(&status.missing).await;
-        }
-        let reading = Reading::of(&status);
-        if proven && reading == Reading::Usable {
-            self.known_as(&status).await;
-        }
-        if matches!(reading, Reading::Code { idle: false })
-            && let Some(text) = status.qr
-        {
-            self.code(text).await;
-        }
-        self.see(if proven { Seen::Proof(reading) } else { Seen::Heard(reading) }).await;
-    }
-
-    /// A code that the page shows; told by an event and by each status.
-    async fn code(&mut self, text: String) {
-        if self.account.with_qr(|qr| qr.as_ref().is_some_and(|qr| qr.text == text)) {
-            return;
-        }
-        self.see(Seen::Code).await;
-        if self.machine.state() != State::Qr {
-            return;
-        }
-        let now = super::now();
-        self.unlinked_at = Some(now);
-        let qr = self.codes.next(text, now);
-        let event = drafts::qr(&self.account.id, qr.attempt, qr.expires_at);
-        self.account.with_qr(|now| *now = Some(qr));
-        self.save(vec![event]).await;
-    }
-
-    /// The record learns the phone number, and the moment of linking if the page did not report it.
-    async fn known_as(&mut self, status: &PageStatus) {
-        let record = self.account.record();
-        let phone = status.me.as_ref().and_then(|me| me.phone.clone()).or_else(|| record.phone.clone());
-        let shown = self.unlinked_at.map_or(i64::MIN, super::whole_second);
-        let linked_at = record.linked_at.filter(|linked| *linked >= shown);
-        if linked_at.is_some() && record.phone == phone {
-            return;
-        }
-        let linked_at = linked_at.unwrap_or_else(|| super::whole_second(super::now()));
-        let change = |record: &mut crate::store::AccountRecord| {
-            record.phone = phone;
-            record.linked_at = Some(linked_at);
-        };
-        match self.account.commit(&self.room.store, Batch::default(), change).await {
-            Ok(_) => self.unlinked_at = None,
-            Err(error) => {
-                tracing::warn!(account = %self.account.id, %error, "the account's number was not kept; trying at the next proof");
-            }
-        }
-    }
-
-    async fn degraded(&mut self, missing: &[String]) {
-        let is_new = self.account.status.send_if_modified(|status| {
-            let differs = status.degraded != missing;
-            status.degraded = missing.to_vec();
-            differs
-        });
-        if is_new && !missing.is_empty() {
-            tracing::warn!(account = %self.account.id, ?missing, "the library lacks parts that wharf uses");
-            self.save(vec![drafts::degraded(&self.account.id, missing)]).await;
-        }
-    }
-
     fn logout(&self, done: oneshot::Sender<Result<(), page::Error>>) {
         let Some(open) = &self.tab else {
-            let gone = page::Error::Gone { account: self.account.id.clone(), step: "log out" };
+            let gone = page::Error::Gone {
+                account: self.account.id.clone(),
+                step: "log out",
+            };
             done.send(Err(gone)).ok();
             return;
         };
         let tab = Arc::clone(&open.tab);
-        self.room.tracker.spawn(async move { done.send(tab.logout().await).ok() });
-    }
-
-    /// Journals events, and those that could not be journaled before.
-    async fn save(&mut self, events: Vec<NewEvent>) {
-        self.unsaved.extend(events);
-        if self.unsaved.is_empty() {
-            return;
-        }
-        let events: Vec<NewEvent> = self.unsaved.iter().cloned().collect();
-        match self.room.store.commit(Batch { events, ..Batch::default() }).await {
-            Ok(_) => self.unsaved.clear(),
-            Err(error) => {
-                tracing::warn!(account = %self.account.id, %error, "events of the account wait for the store");
-                let over = self.unsaved.len().saturating_sub(UNSAVED);
-                self.unsaved.drain(..over);
-            }
-        }
+        self.room
+            .tracker
+            .spawn(async move { done.send(tab.logout().await).ok() });
     }
 
     /// Asks something of the page that has its own deadline and is followed by a notice if it worked.
     fn in_background(
         &self,
         step: &'static str,
-        ask: impl FnOnce(Arc<dyn super::tab::Tab>) -> BoxFuture<'static, Result<(), page::Error>>,
+        ask: impl FnOnce(Arc<dyn crate::session::tab::Tab>) -> BoxFuture<'static, Result<(), page::Error>>,
     ) {
         let Some(open) = &self.tab else { return };
         let (asked, account) = (ask(Arc::clone(&open.tab)), self.account.id.clone());
@@ -439,8 +295,15 @@ fn is_lasting(error: &page::Error) -> bool {
     };
     matches!(
         error,
-        LibraryMissing { .. } | NotTheLibrary { .. } | NoBrowser { .. } | BadBrowser { .. } | SandboxAsRoot
-            | BadUrl { .. } | Profile { .. } | ProfileInUse { .. } | Orphan { .. }
+        LibraryMissing { .. }
+            | NotTheLibrary { .. }
+            | NoBrowser { .. }
+            | BadBrowser { .. }
+            | SandboxAsRoot
+            | BadUrl { .. }
+            | Profile { .. }
+            | ProfileInUse { .. }
+            | Orphan { .. }
     )
 }
 
