@@ -184,7 +184,14 @@ impl World {
                 max: DEVICES,
             });
         }
-        let shows = |line: &Line| matches!(&line.stage, Stage::Code { reference: shown, until, .. } if shown == reference && *until > now);
+        let shows = |line: &Line| match &line.stage {
+            Stage::Code {
+                reference: shown,
+                until,
+                ..
+            } => shown == reference && *until > now,
+            _ => false,
+        };
         let line = self
             .lines
             .iter()

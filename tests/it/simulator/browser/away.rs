@@ -56,9 +56,13 @@ async fn nothing_is_lost_while_the_page_is_away() {
     let muted = queued.replace("written in the outage", "answer lost");
     tab.eval(&format!("{muted}.then(String)")).await;
     simulator.message(BOB, |message| message.text == "answer lost").await;
+    let before = tab.events().await.len();
     simulator.faults(json!({"drop_sockets": true})).await;
-    simulator.faults(json!({})).await;
-    tab.until("WPP.whatsapp.Socket.stream !== 'CONNECTED'").await;
+    let (lost, _) = tab
+        .event("conn.stream_info_changed", before, |info| info == "OFFLINE")
+        .await;
+    tab.event("conn.stream_info_changed", lost, |info| info == "NORMAL")
+        .await;
     tab.ready().await;
     tab.close().await;
 

@@ -114,7 +114,8 @@ async fn a_page_is_linked_by_the_text_of_its_code_and_restored_from_its_profile(
 
 #[tokio::test]
 async fn codes_rotate_until_the_page_is_asked_for_new_ones() {
-    let simulator = Simulator::with_codes_of(Duration::from_millis(700)).await;
+    let simulator = Simulator::with_codes_of(Duration::from_millis(1500)).await;
+    // Six codes in nine seconds: the library must be there before the last of them is gone.
     let folder = tempfile::tempdir().unwrap();
     let tab = Tab::open(folder.path(), &simulator.url()).await;
     let (idle, _) = tab.event("conn.qrcode_idle", 0, |_| true).await;
