@@ -1,7 +1,8 @@
 //! From the agent's JSON to reports, and from the ways a tab can end to one last report.
 //!
-//! In: the calls of the binding, crashes, the process's end. Out: [`Report`]s in order. What cannot be read is counted, logged
-//! and reported as a gap, so that the session looks for what it may have been. Must not wait for anything but its channel.
+//! In: the calls of the binding, crashes, the process's end. Out: [`Report`]s in order. What cannot be read is
+//! counted, logged and reported as a gap, so that the session looks for what it may have been. Must not wait for
+//! anything but its channel.
 
 use chromiumoxide::cdp::browser_protocol::inspector::EventTargetCrashed;
 use chromiumoxide::cdp::js_protocol::runtime::EventBindingCalled;

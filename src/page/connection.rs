@@ -1,7 +1,8 @@
-//! The DevTools connection to one browser, and the page wharf is attached to.
+//! The CDP connection to one browser, and the page wharf is attached to.
 //!
-//! In: the browser's address. Out: an [`Attached`] page, set up before its first document. Every call has a deadline of its own:
-//! chromiumoxide's do not fire on a quiet connection, and a crashed page never answers. Must not know what the agent can do.
+//! In: the browser's address. Out: an [`Attached`] page, set up before its first document. Every call has a deadline
+//! of its own: chromiumoxide's do not fire on a quiet connection, and a crashed page never answers. Must not know what
+//! the agent can do.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::executable::Executable;
+use super::process::Process;
 use super::{Error, Library, script};
 use crate::event::AccountId;
 
@@ -50,7 +52,7 @@ impl Connection {
     /// Connects, and drives the connection on `tracker` until `closing` or until it breaks.
     pub(super) async fn open(
         account: &AccountId,
-        address: &str,
+        process: &Process,
         closing: CancellationToken,
         tracker: &TaskTracker,
     ) -> Result<Connection, Error> {
@@ -62,17 +64,21 @@ impl Connection {
             request_timeout: NEVER,
             ..HandlerConfig::default()
         };
-        let connect = Box::pin(Browser::connect_with_config(address, config));
+        let connect = Box::pin(Browser::connect_with_config(process.address(), config));
         let (browser, mut handler) = within(account, "connect to the browser", STEP, connect).await?;
         let lost = CancellationToken::new();
         // Also when the handler panics: it has a path that does.
         let guard = lost.clone().drop_guard();
-        let name = account.clone();
+        let (name, mut exited) = (account.clone(), process.exited());
         tracker.spawn(async move {
             let _guard = guard;
             loop {
                 let event = tokio::select! {
-                    () = closing.cancelled() => break drain(handler).await,
+                    () = closing.cancelled() => break tokio::select! {
+                        // A connection that was closed cleanly does not end the stream.
+                        _ = exited.wait_for(Option::is_some) => {}
+                        () = drain(handler) => {}
+                    },
                     event = handler.next() => event,
                 };
                 match event {
@@ -143,17 +149,15 @@ impl Connection {
         within(account, step, STEP, page).await
     }
 
-    /// Asks the browser to close. What comes of it is seen at its process.
-    pub(super) async fn ask_to_close(&self) {
-        if let Err(error) = within(
-            &self.account,
-            "close the browser",
-            STEP,
-            self.browser.execute(CloseParams::default()),
-        )
-        .await
-        {
-            tracing::debug!(account = %self.account, %error, "the browser did not answer that it closes");
+    /// Asks the browser to close; false if it did not answer. What comes of it is seen at its process.
+    pub(super) async fn ask_to_close(&self) -> bool {
+        let asked = self.browser.execute(CloseParams::default());
+        match within(&self.account, "close the browser", STEP, asked).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::debug!(account = %self.account, %error, "the browser did not answer that it closes");
+                false
+            }
         }
     }
 }
@@ -270,8 +274,8 @@ impl Attached {
         Ok(())
     }
 
-    /// User agent and client hints of the same version without the word Headless. The command line has the first already, for
-    /// workers and for the time without a host; the second only holds while wharf is attached.
+    /// User agent and client hints of the same version without the word Headless. The command line has the first
+    /// already, for workers and for the time without a host; the second only holds while wharf is attached.
     async fn name_itself(&self, found: &Executable) -> Result<(), Error> {
         #[derive(Deserialize)]
         struct Brand {

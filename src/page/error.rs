@@ -1,7 +1,7 @@
 //! What can go wrong between the host and a tab.
 //!
-//! In: the failures of files, processes, the browser and the page. Out: [`Error`], one enum that says which step failed, for
-//! which account, and what to do. Must not log: that is done where an error is handled.
+//! In: the failures of files, processes, the browser and the page. Out: [`Error`], one enum that says which step
+//! failed, for which account, and what to do. Must not log: that is done where an error is handled.
 
 use std::io;
 use std::path::PathBuf;
@@ -36,8 +36,8 @@ pub enum Error {
     },
     /// No browser is installed.
     #[error(
-        "no browser was found ({looked_for}): install the Debian package `chromium-headless-shell` or `chromium`, or let \
-         [browser] executable name one"
+        "no browser was found ({looked_for}): install the Debian package `chromium-headless-shell` or `chromium`, or \
+         let [browser] executable name one"
     )]
     NoBrowser {
         /// Where it was looked for.

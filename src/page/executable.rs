@@ -16,8 +16,8 @@ use crate::config::resolved::{Browser, BrowserKind};
 /// A cold start from a slow disk takes some seconds.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// Where Debian and other distributions put the real binaries. Their `/usr/bin/chromium` is a script that adds flags of its own, so
-/// it comes late.
+/// Where Debian and other distributions put the real binaries. Their `/usr/bin/chromium` is a script that adds flags
+/// of its own, so it comes late.
 const SHELLS: &[&str] = &[
     "/usr/lib/chromium/chromium-headless-shell",
     "/usr/bin/chromium-headless-shell",
@@ -215,6 +215,22 @@ mod tests {
         };
         assert!(found.user_agent().contains(" Chrome/156.0.0.0 "));
         assert!(!found.user_agent().contains("Headless"));
+    }
+
+    #[test]
+    fn root_is_told_what_to_do_about_the_sandbox() {
+        let browser = Browser {
+            executable: None,
+            kind: BrowserKind::Auto,
+            sandbox: true,
+            snapshot_interval: Default::default(),
+        };
+        let found = find_browser(&browser);
+        if rustix::process::geteuid().is_root() {
+            assert!(found.unwrap_err().to_string().contains("[browser] sandbox = false"));
+        } else {
+            assert!(!matches!(found, Err(Error::SandboxAsRoot)));
+        }
     }
 
     #[tokio::test]

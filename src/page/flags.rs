@@ -7,7 +7,8 @@ use std::path::Path;
 use super::Error;
 use super::executable::Executable;
 
-/// Features that cost memory or traffic and that one tab does not need. Without the first three a browser keeps two renderers more.
+/// Features that cost memory or traffic and that one tab does not need. Without the first three a browser keeps two
+/// renderers more.
 const WITHOUT: &[&str] = &[
     "SpareRendererForSitePerProcess",
     "WebUIOmniboxPopup",
@@ -108,8 +109,9 @@ impl Target {
         self.port == 443 && (self.host == "whatsapp.com" || self.host.ends_with(".whatsapp.com"))
     }
 
-    /// What the tab may look up and reach. Held by the browser itself, so it also holds for workers and while no host is attached.
-    /// `EXCLUDE` would open every port of a host, so an origin that is not WhatsApp's own is mapped to itself.
+    /// What the tab may look up and reach. Held by the browser itself, so it also holds for workers and while no host
+    /// is attached. `EXCLUDE` would open every port of a host, so an origin that is not WhatsApp's own is mapped to
+    /// itself.
     fn resolver_rules(&self) -> String {
         if self.is_whatsapp() {
             "MAP * ~NOTFOUND, EXCLUDE *.whatsapp.com, EXCLUDE *.whatsapp.net".to_owned()

@@ -1,6 +1,6 @@
 //! The browser's process: started in a group of its own, watched, and ended until nothing of it is left.
 //!
-//! In: executable, arguments and profile. Out: a [`Process`] and its DevTools address. Must not speak DevTools.
+//! In: executable, arguments and profile. Out: a [`Process`] and its CDP address. Must not speak CDP.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -54,7 +54,8 @@ pub(super) async fn start(
     };
     let mut child = Command::new(&found.path)
         .args(arguments)
-        // Secrets of the host's environment are not the browser's, and a proxy named there would undo the network limit.
+        // Secrets of the host's environment are not the browser's, and a proxy named there would undo the network
+        // limit.
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("HOME", profile.path())
@@ -133,7 +134,7 @@ impl Process {
         self.0.pid.as_raw_nonzero().get()
     }
 
-    /// The DevTools address.
+    /// The CDP address.
     pub(super) fn address(&self) -> &str {
         &self.0.address
     }
@@ -148,9 +149,9 @@ impl Process {
         group_is_gone(self.0.pid)
     }
 
-    /// Waits for a browser that was asked to close, then ends it; returns when its group is gone, or in the end regardless.
-    pub(super) async fn end(&self) {
-        end_group(self.0.pid, true).await;
+    /// Waits for a browser that was asked to close, then ends it; returns when its group is gone, or at last regardless.
+    pub(super) async fn end(&self, asked: bool) {
+        end_group(self.0.pid, asked).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Processes, as `/proc` shows them.
 //!
-//! In: process ids. Out: what is needed to prove whose a process is and to know when a group has ended. Must not signal anything.
+//! In: process ids. Out: what is needed to prove whose a process is and to know when a group has ended. Must not
+//! signal anything.
 
 use std::fs;
 
@@ -27,7 +28,8 @@ pub(super) fn stat(pid: i32) -> Option<Stat> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The second field is the name in parentheses and may hold anything, so the others are counted from the last parenthesis.
+/// The second field is the name in parentheses and may hold anything, so the others are counted from the last
+/// parenthesis.
 fn parse(line: &str) -> Option<Stat> {
     let (_, rest) = line.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();

@@ -1,7 +1,7 @@
 //! The profile folder of an account: its lock, and the record of the browser that runs on it.
 //!
-//! In: the folder's path. Out: a [`Profile`] that holds the folder alone as long as it lives. Must not touch what Chromium keeps
-//! in the folder, but for the file that tells its port.
+//! In: the folder's path. Out: a [`Profile`] that holds the folder alone as long as it lives. Must not touch what
+//! Chromium keeps in the folder, but for the file that tells its port.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};

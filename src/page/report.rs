@@ -1,7 +1,7 @@
 //! What a tab tells and answers: plain values, no browser types.
 //!
-//! In: what `bridge` makes of the agent's JSON. Out: [`Report`], [`PageEvent`], [`PageStatus`] and the answers to the calls
-//! of a tab. Must not know chromiumoxide.
+//! In: what `bridge` makes of the agent's JSON. Out: [`Report`], [`PageEvent`], [`PageStatus`] and the answers to the
+//! calls of a tab. Must not know chromiumoxide.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ pub const REPORTS: usize = 1024;
 
 /// What a tab tells by itself, in order.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all reports are of the large variant")]
 pub enum Report {
     /// Something happened in the page. It stays in the agent's ring until `Tab::ack`, and may come again before.
     Event {
@@ -80,11 +81,12 @@ pub struct PageStatus {
     pub recognised: bool,
     /// Whether the library has found WhatsApp Web's loader.
     pub injected: bool,
-    /// Whether the library has all its hooks; also true while a QR code is shown.
+    /// Whether the library has all its hooks in place; also true while a QR code is shown.
     pub full_ready: bool,
     /// Whether the account is linked.
     pub authenticated: bool,
-    /// `QR`, `SYNCING`, `MAIN`, `OFFLINE`, `CONFLICT`, `PROXYBLOCK`, `TOS_BLOCK`, `SMB_TOS_BLOCK`, `DEPRECATED_VERSION`.
+    /// `QR`, `SYNCING`, `MAIN`, `OFFLINE`, `CONFLICT`, `PROXYBLOCK`, `TOS_BLOCK`, `SMB_TOS_BLOCK`,
+    /// `DEPRECATED_VERSION`.
     pub mode: Option<String>,
     /// `OFFLINE`, `OPENING`, `PAIRING`, `SYNCING`, `RESUMING`, `CONNECTING`, `NORMAL`.
     pub info: Option<String>,
@@ -96,7 +98,8 @@ pub struct PageStatus {
     pub qr: Option<String>,
     /// Who is linked.
     pub me: Option<Me>,
-    /// Functions of the library that wharf uses and that this build, or this page, lacks. Empty before `full_ready`.
+    /// Functions of the library that wharf uses and that this build, or this page, lacks. Known 2 s after `full_ready`
+    /// of a linked account; empty before.
     pub missing: Vec<String>,
     /// Why the browser could not load the page, if it could not.
     pub load_error: Option<String>,

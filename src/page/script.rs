@@ -1,7 +1,7 @@
 //! The JavaScript that goes into the page, put together.
 //!
-//! In: the library and the agent's files. Out: the scripts for each new document, and the expressions that call the agent.
-//! Knows of the library only where it is guarded against a second copy.
+//! In: the library and the agent's files. Out: the scripts for each new document, and the expressions that call the
+//! agent. Knows of the library only where it is guarded against a second copy.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,9 +19,14 @@ pub(super) const STATUS: &str = "typeof wharf$agent === 'undefined' \
      ? JSON.stringify({ url: location.href }) \
      : wharf$agent.status()";
 
-const RING: &str = include_str!("agent/ring.js");
-const MESSAGE: &str = include_str!("agent/message.js");
-const AGENT: &str = include_str!("agent/agent.js");
+/// The agent's files, one after the other in one function.
+const AGENT: &str = concat!(
+    include_str!("agent/ring.js"),
+    include_str!("agent/message.js"),
+    include_str!("agent/state.js"),
+    include_str!("agent/events.js"),
+    include_str!("agent/agent.js"),
+);
 const CONFIG: &str = include_str!("agent/config.js");
 
 /// What the agent answers to a call.
@@ -47,14 +52,12 @@ pub(super) fn call(method: &str, arguments: &Value) -> String {
     )
 }
 
-/// The scripts that run in each new document before the page's own, in this order. They do nothing in frames inside the page
-/// and in documents that did not come by HTTP; the library is not put in where it is already.
+/// The scripts that run in each new document before the page's own, in this order. They do nothing in frames inside
+/// the page and in documents that did not come by HTTP; the library is not put in where it is already.
 pub(super) fn on_new_document(library: &Library) -> [String; 2] {
     let top = "window === window.top && /^https?:$/.test(location.protocol)";
     [
         format!("if ({top} && !('WPP' in window)) {{\n{CONFIG}\n{}\n}}", library.text()),
-        format!(
-            "if ({top} && typeof wharf$agent === 'undefined') {{\n(() => {{\n'use strict';\n{RING}\n{MESSAGE}\n{AGENT}\n}})();\n}}"
-        ),
+        format!("if ({top} && typeof wharf$agent === 'undefined') {{\n(() => {{\n'use strict';\n{AGENT}\n}})();\n}}"),
     ]
 }

@@ -1,7 +1,7 @@
 //! A picture of the tab as it is.
 //!
-//! In: an attached page. Out: the bytes of a PNG or JPEG. Must not bring the tab to the front, lay a size over it or take
-//! more than the window: each of these makes captures slow or hang. Throttling is the session's.
+//! In: an attached page. Out: the bytes of a PNG or JPEG. Must not bring the tab to the front, lay a size over it or
+//! take more than the window: each of these makes captures slow or hang. Throttling is the session's.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! One tab: opening it, asking it, closing it.
 //!
-//! In: a [`Launch`], then the session's calls. Out: answers, and [`Report`]s through the channel that [`Tab::open`] returns.
-//! Every call has a deadline. Must not repeat anything by itself: what a failed call means is the session's decision.
+//! In: a [`Launch`], then the session's calls. Out: answers, and [`Report`]s through the channel that [`Tab::open`]
+//! returns. Every call has a deadline. Must not repeat anything by itself: what a failed call means is the session's
+//! decision.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,6 +59,8 @@ struct Inner {
     process: Process,
     /// Ends the tasks of this tab.
     closing: CancellationToken,
+    /// One `close` at a time.
+    ending: tokio::sync::Mutex<()>,
     /// Holds the profile's lock as long as any clone lives.
     profile: Profile,
 }
@@ -72,8 +75,8 @@ impl std::fmt::Debug for Tab {
 }
 
 impl Tab {
-    /// Opens the tab: closes what an earlier host left on the profile, starts a browser, puts everything in place and goes to
-    /// the page. Takes 1 to 2 s, at most 2 minutes. That the page could be loaded is not part of it: see
+    /// Opens the tab: closes what an earlier host left on the profile, starts a browser, puts everything in place and
+    /// goes to the page. Takes 1 to 2 s, at most 2 minutes. That the page could be loaded is not part of it: see
     /// [`PageStatus::load_error`]. The tab's tasks run on `tracker`.
     ///
     /// # Errors
@@ -93,7 +96,7 @@ impl Tab {
         match Box::pin(Tab::attach(&launch, &found, process.clone(), profile, tracker)).await {
             Ok(opened) => Ok(opened),
             Err(error) => {
-                process.end().await;
+                process.end(false).await;
                 Err(error)
             }
         }
@@ -120,7 +123,7 @@ impl Tab {
         tracker: &TaskTracker,
     ) -> Result<(Tab, mpsc::Receiver<Report>), Error> {
         let closing = CancellationToken::new();
-        let connection = Connection::open(&launch.account, process.address(), closing.clone(), tracker).await?;
+        let connection = Connection::open(&launch.account, &process, closing.clone(), tracker).await?;
         let attached = connection.attach(found, &launch.library).await?;
         let (sender, receiver) = mpsc::channel(REPORTS);
         bridge::run(
@@ -142,14 +145,15 @@ impl Tab {
             connection,
             process,
             closing,
+            ending: tokio::sync::Mutex::new(()),
             profile,
         }));
         tab.0.attached.navigate(&tab.0.url).await?;
         Ok((tab, receiver))
     }
 
-    /// Tells the agent that everything up to `page_seq` of that document is journaled, or needs no journal; it drops it from
-    /// its ring. Of another document: nothing happens.
+    /// Tells the agent that everything up to `page_seq` of that document is journaled, or needs no journal; it drops
+    /// it from its ring. Of another document: nothing happens.
     ///
     /// # Errors
     /// As any call; a lost acknowledgement does no harm, a later one covers it.
@@ -199,12 +203,12 @@ impl Tab {
         }
     }
 
-    /// Step 3 of a send: has the page send it under that id, once; a second order for the id gets the first one's answer. The
-    /// answer comes when WhatsApp has accepted or refused the message.
+    /// Step 3 of a send: has the page send it under that id, once; a second order for the id gets the first one's
+    /// answer. The answer comes when WhatsApp has accepted or refused the message.
     ///
     /// # Errors
-    /// As any call. After [`Error::Deadline`], [`Error::Gone`] and [`Error::DocumentChanged`] it may have been sent: see
-    /// [`Tab::ask`] and [`Tab::find_message`]. After another error it was not.
+    /// As any call. After [`Error::Deadline`], [`Error::Gone`] and [`Error::DocumentChanged`] it may have been sent:
+    /// see [`Tab::ask`] and [`Tab::find_message`]. After another error it was not.
     pub async fn order(&self, message_id: &str, chat: &str, content: &Content) -> Result<Ordered, Error> {
         let arguments = json!([message_id, chat, content]);
         tracing::trace!(target: "wharf::path", account = %self.0.account, id = message_id, "message in send");
@@ -240,8 +244,8 @@ impl Tab {
         })
     }
 
-    /// Looks for a message in WhatsApp Web's own store and says how far it went: -1 refused, 0 waiting, 1 sent, and so on.
-    /// `None`: it is not there.
+    /// Looks for a message in WhatsApp Web's own store and says how far it went: -1 refused, 0 waiting, 1 sent, and so
+    /// on. `None`: it is not there.
     ///
     /// # Errors
     /// As any call.
@@ -258,8 +262,8 @@ impl Tab {
         self.ask_agent("list the chats", "chats", &json!([limit]), SLOW).await
     }
 
-    /// Messages of a chat that are newer than `until_ms`, oldest first. If there are more than `limit`, the newest `limit`.
-    /// Messages that are still encrypted and the notices that WhatsApp keeps among the messages are left out.
+    /// Messages of a chat that are newer than `until_ms`, oldest first. If there are more than `limit`, the newest
+    /// `limit`. Messages that are still encrypted and the notices that WhatsApp keeps among the messages are left out.
     ///
     /// # Errors
     /// As any call.
@@ -307,17 +311,18 @@ impl Tab {
         self.0.process.pid()
     }
 
-    /// Ends the browser: asks it to close and waits 10 s, then SIGTERM, then SIGKILL to its process group; returns when no
-    /// process of it is left. A second call waits for the same end. No report comes after it was called.
+    /// Ends the browser: asks it to close and waits 10 s, then SIGTERM, then SIGKILL to its process group; returns
+    /// when no process of it is left. A second call waits for the same end. No report comes after it was called.
     ///
     /// # Errors
     /// [`Error::Orphan`] if a process outlived SIGKILL by 10 s.
     pub async fn close(&self) -> Result<(), Error> {
+        let _turn = self.0.ending.lock().await;
         self.0.closing.cancel();
         if !self.0.process.is_gone() {
-            self.0.connection.ask_to_close().await;
+            let asked = self.0.connection.ask_to_close().await;
+            self.0.process.end(asked).await;
         }
-        self.0.process.end().await;
         if self.0.process.is_gone() {
             self.0.profile.forget_browser();
             Ok(())

@@ -115,6 +115,7 @@ impl Dispatch {
         if let Err(error) = self.commit_position(Batch::default(), None).await {
             tracing::error!(target: "wharf::script", script = &*self.slot.name, "the position was not committed: {error}");
         }
+        self.slot.end();
     }
 
     async fn work(self: &Arc<Self>, lanes: &mut Lanes, finished: &mut mpsc::Receiver<String>) {

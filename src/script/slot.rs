@@ -26,6 +26,8 @@ use super::views::{Problem, ScriptView};
 
 /// How long runs of a replaced generation may go on.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How often an old generation is looked at while it drains.
+const DRAIN_LOOK: Duration = Duration::from_millis(100);
 /// So many kills and rebuilds within [`STRIKE_WINDOW`] suspend a script.
 const STRIKES: usize = 10;
 /// See [`STRIKES`].
@@ -306,11 +308,17 @@ impl Slot {
         let Some(old) = self.runner.send_replace(runner) else {
             return;
         };
-        // Weak: a thread whose runs are done ends at once.
+        // Weak: a thread whose runs are done ends at once, and so does the watch over it.
         let (old, stop) = (Arc::downgrade(&old), self.shared.stop.clone());
         self.shared.tracker.spawn_on(
             async move {
+                let drained = async {
+                    while old.strong_count() > 0 {
+                        tokio::time::sleep(DRAIN_LOOK).await;
+                    }
+                };
                 tokio::select! {
+                    () = drained => {}
                     () = tokio::time::sleep(DRAIN) => {}
                     () = async {
                         stop.cancelled().await;
@@ -323,6 +331,11 @@ impl Slot {
             },
             &self.shared.runtime,
         );
+    }
+
+    /// Lets the thread of the generation in force end: the host stops, and its runs have ended.
+    pub(crate) fn end(&self) {
+        self.runner.send_replace(None);
     }
 
     fn is_current(&self, runner: &Arc<Runner>) -> bool {

@@ -69,7 +69,7 @@ enum Turn {
     Closing,
     Opened(Result<Opened, page::Error>),
     Notice(Option<Notice>),
-    Probed(Result<PageStatus, page::Error>),
+    Probed(Box<Result<PageStatus, page::Error>>),
     Probe,
     Due,
     Save,
@@ -121,7 +121,7 @@ impl Actor {
                 Turn::Opened(opened) => self.opened(opened).await,
                 Turn::Notice(Some(notice)) => self.notice(notice).await,
                 Turn::Notice(None) => self.gone("its reports ended".to_owned()).await,
-                Turn::Probed(answer) => self.probed(answer).await,
+                Turn::Probed(answer) => self.probed(*answer).await,
                 Turn::Probe => self.probe(),
                 Turn::Due => self.see(Seen::Due).await,
                 Turn::Save => self.save(Vec::new()).await,
@@ -139,7 +139,7 @@ impl Actor {
             () = self.room.closing.cancelled() => Turn::Closing,
             opened = pending_or(&mut self.opening) => { self.opening = None; Turn::Opened(opened) }
             notice = notice_of(&mut self.tab) => Turn::Notice(notice),
-            answer = pending_or(&mut self.probing) => { self.probing = None; Turn::Probed(answer) }
+            answer = pending_or(&mut self.probing) => { self.probing = None; Turn::Probed(Box::new(answer)) }
             () = sleep_until(self.next_probe), if may_probe => Turn::Probe,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Turn::Due,
             () = tokio::time::sleep(save.unwrap_or_default()), if save.is_some() => Turn::Save,
@@ -274,7 +274,7 @@ impl Actor {
 
     async fn notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Status(status) => self.heard(status, false).await,
+            Notice::Status(status) => self.heard(*status, false).await,
             Notice::Qr(Some(text)) => self.code(text).await,
             Notice::Qr(None) => self.account.with_qr(|qr| *qr = None),
             Notice::QrIdle => {

@@ -58,6 +58,10 @@ pub(super) struct World {
     pub(super) offline: bool,
     /// Round trips are not answered.
     pub(super) hung: bool,
+    /// Acknowledgements do not arrive.
+    pub(super) deaf: bool,
+    /// What the library lacks.
+    pub(super) missing: Vec<String>,
     /// What arrived at the other end, in order: id, chat, text.
     pub(super) delivered: Vec<(String, String, String)>,
     /// WhatsApp Web's own store: id to ack.
@@ -172,6 +176,7 @@ impl World {
             info: Some(info.to_owned()),
             qr: (!self.linked).then(|| "2@the-secret-code,a,b,c".to_owned()),
             me: self.linked.then_some(me),
+            missing: self.missing.clone(),
             ..PageStatus::default()
         }
     }
@@ -248,7 +253,7 @@ impl Tab for FakeTab {
     fn ack<'a>(&'a self, page_id: &'a str, page_seq: u64) -> Answer<'a, ()> {
         let mut world = self.world.lock();
         world.acked.push((page_id.to_owned(), page_seq));
-        if world.page_id() == page_id {
+        if world.page_id() == page_id && !world.deaf {
             world.document.ring.retain(|(seq, _)| *seq > page_seq);
         }
         now(())
@@ -414,13 +419,13 @@ impl Host {
     }
 
     pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        let limited = async { tokio::time::timeout(Duration::from_secs(20), future).await.expect("it takes too long") };
-        self.runtime.as_ref().unwrap().block_on(limited)
+        let limited = async { tokio::time::timeout(Duration::from_secs(20), future).await };
+        self.runtime.as_ref().unwrap().block_on(limited).expect("it takes too long")
     }
 
     /// Runs in the host, whether or not the test waits for it.
     pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.runtime.as_ref().unwrap().block_on(async { TaskTracker::new().spawn(future) });
+        drop(TaskTracker::new().spawn_on(future, self.runtime.as_ref().unwrap().handle()));
     }
 
     /// Every task ends where it stands; nothing is closed.
@@ -441,11 +446,11 @@ impl Host {
 
     /// Waits for a condition that has no signal of its own.
     pub(super) fn until(&self, mut holds: impl FnMut() -> bool) {
-        self.run(async {
-            while !holds() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
+        let start = std::time::Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < Duration::from_secs(20), "it takes too long");
+            self.run(async { tokio::time::sleep(Duration::from_millis(5)).await });
+        }
     }
 
     pub(super) fn events(&self) -> Vec<Arc<Event>> {

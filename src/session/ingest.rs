@@ -34,7 +34,7 @@ const RETRIES: [Duration; 5] = [
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Notice {
     /// The page told how it stands.
-    Status(PageStatus),
+    Status(Box<PageStatus>),
     /// The QR text, or none any more.
     Qr(Option<String>),
     /// WhatsApp Web stopped making codes.
@@ -129,7 +129,7 @@ impl Ingest {
             }
             PageEvent::Qr(text) => self.tell(Notice::Qr(text)).await,
             PageEvent::QrIdle => self.tell(Notice::QrIdle).await,
-            PageEvent::State(status) => self.tell(Notice::Status(status)).await,
+            PageEvent::State(status) => self.tell(Notice::Status(Box::new(status))).await,
             PageEvent::LoggedOut { reason } => self.tell(Notice::LoggedOut(reason)).await,
             PageEvent::Gap { dropped } => {
                 tracing::warn!(account = %id, dropped, "the page's ring was full; a sweep will look for what it lost");
@@ -153,7 +153,6 @@ impl Ingest {
             message.source = Some(self.retrying("ask who sent a message", || source(&self.room.store, &self.account, &message.id)).await?);
         }
         let origin = if is_new { Origin::Live } else { Origin::History };
-        tracing::trace!(target: "wharf::path", account = %self.account.id, id = message.id, "message in ring");
         Some(Some(drafts::message(&self.account.id, &message, origin)))
     }
 
@@ -196,7 +195,6 @@ impl Ingest {
                     return Ok(());
                 }
                 let page = PageMark { account: account.clone(), page_id: page_id.to_owned(), page_seq };
-                tracing::trace!(target: "wharf::path", %account, page_seq, "message in commit");
                 let batch = Batch { events: events.to_vec(), page: Some(page.clone()), ..Batch::default() };
                 match store.commit(batch).await {
                     Ok(_) => Ok(()),

@@ -3,10 +3,10 @@
 //! In: a [`SendOrder`] with its key. Out: its answer, the same for every order with the key. Must not send what may have been sent:
 //! what cannot be known is answered `unknown`.
 //!
-//! 1. The account is waited for, then the turn. 2. The page resolves the chat and makes the message's id. 3. The intent with
-//! that id is committed. 4. The page is told to send it. 5. The answer is committed. From 2 on it goes on in a task of its own,
-//! so that a caller who is cut off leaves nothing half done. A second order with the key waits for the first one; an intent
-//! that has no answer yet is looked into (`settle`).
+//! The account is waited for, then the turn. Then (1) the page resolves the chat and makes the message's id, (2) the intent with
+//! that id is committed, (3) the page is told to send it, (4) the answer is committed: in a task of its own, so that a caller
+//! who is cut off leaves nothing half done. A second order with the key waits for the first one; an intent that has no answer
+//! yet is looked into (`settle`).
 
 use std::sync::Arc;
 use std::time::Duration;

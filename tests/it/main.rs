@@ -10,6 +10,7 @@ mod journey;
 mod layers;
 mod page;
 mod script_tools;
+mod session;
 mod simulator;
 mod store;
 mod support;

@@ -10,6 +10,8 @@ const NOTICES = new Set([
 ]);
 
 const ENCRYPTED = 'ciphertext';
+// What people post to all their contacts comes as messages of this chat; nobody is written to.
+const STATUS_POSTS = 'status@broadcast';
 
 // A Wid, a MsgKey or text, as text; null for nothing.
 const text = (id) => (id === null || id === undefined || id === '' ? null : String(id));

@@ -1,7 +1,7 @@
 // The ring of events: numbered here, kept until the host has acknowledged them.
 //
-// At most IN_FLIGHT events are with the host at a time; the others wait here. When the ring is full the oldest that waits is
-// dropped, and a `gap` with the number of what was dropped goes out in its place.
+// At most IN_FLIGHT events are with the host at a time; the others wait here. When the ring is full the oldest that
+// waits is dropped, and a `gap` with the number of what was dropped goes out in its place.
 
 const BINDING = 'wharf$report';
 const RING_EVENTS = 10000;
@@ -9,7 +9,8 @@ const RING_CHARACTERS = 8 * 1024 * 1024;
 // Half of what the host's own queue takes, so that reporting all of it once more still fits.
 const IN_FLIGHT = 512;
 
-const pageId = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+const hex = (byte) => byte.toString(16).padStart(2, '0');
+const pageId = Array.from(crypto.getRandomValues(new Uint8Array(16)), hex).join('');
 
 let lastSeq = 0;
 let ringSize = 0;

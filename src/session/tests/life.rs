@@ -56,6 +56,18 @@ fn ready_is_told_with_a_proof_and_withdrawn_without() {
 }
 
 #[test]
+fn a_page_that_does_not_answer_is_not_asked_twice_at_a_time_and_its_proof_ages() {
+    let (data, world) = new();
+    let host = Host::start(data.path(), &world).with_ready_account();
+    world.lock().hung = true;
+    let age = || host.sessions.get(&one()).unwrap().proof_age_ms.unwrap();
+    host.until(|| age() > 1000);
+    assert_eq!(state(&host), State::Ready, "45 s are not over");
+    world.lock().hung = false;
+    host.until(|| age() < 500);
+}
+
+#[test]
 fn a_browser_that_dies_is_replaced_and_the_account_is_ready_again() {
     let (data, world) = new();
     let host = Host::start(data.path(), &world).with_ready_account();
@@ -228,6 +240,12 @@ fn pictures_are_not_taken_more_often_than_the_interval_says() {
 fn what_the_library_lacks_is_told_once_and_shown() {
     let (data, world) = new();
     let host = Host::start(data.path(), &world).with_ready_account();
-    assert!(host.sessions.get(&one()).unwrap().degraded.is_empty());
     assert!(host.named("account.degraded").is_empty());
+    world.lock().missing = vec!["chat.list".to_owned()];
+    let events = host.wait_for("account.degraded", 1);
+    assert_eq!(events[0].data["missing"], serde_json::json!(["chat.list"]));
+    assert_eq!(host.sessions.get(&one()).unwrap().degraded, ["chat.list"]);
+    let proof = host.sessions.get(&one()).unwrap().proof_age_ms;
+    host.until(|| host.sessions.get(&one()).unwrap().proof_age_ms < proof);
+    assert_eq!(host.named("account.degraded").len(), 1);
 }

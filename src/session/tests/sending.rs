@@ -212,17 +212,6 @@ fn a_caller_who_goes_away_in_the_middle_leaves_nothing_half_done() {
 }
 
 #[test]
-fn messages_of_a_chat_arrive_in_the_order_of_their_sends() {
-    let (_data, world, host) = start();
-    let texts: Vec<String> = (0..40).map(|number| number.to_string()).collect();
-    let sends = texts.iter().map(|text| host.sessions.send(order(text, text)));
-    for sent in host.run(futures::future::join_all(sends)) {
-        assert_eq!(sent.unwrap().status, Status::Sent);
-    }
-    assert_eq!(world.texts(), texts);
-}
-
-#[test]
 fn orders_of_the_http_api_are_refused_when_too_many_wait() {
     let (_data, world, host) = start();
     let mut config = crate::config::Config::clone(&host.config.borrow());

@@ -21,6 +21,7 @@ fn text(text: &str) -> Content {
 
 /// Says who the browser claims to be, in the page and in a worker.
 const WHO: &str = "<!doctype html><title>x</title><script>
+navigator.serviceWorker.register('/service.js');
 const hints = ['architecture', 'bitness', 'fullVersionList', 'model', 'platformVersion', 'uaFullVersion'];
 const say = (body) => fetch('/say', { method: 'POST', body });
 navigator.userAgentData.getHighEntropyValues(hints).then((found) => say('page ' + navigator.userAgent + JSON.stringify(found)));
@@ -33,9 +34,10 @@ async fn nothing_says_headless(kind: BrowserKind) {
     let profile = tempfile::tempdir().unwrap();
     let page = Stranger::start(WHO, WHO_WORKER).await;
     let opened = Opened::open_kind(profile.path(), &page.url(), kind).await;
-    let said = page.posts(3).await;
+    let said = page.posts(4).await;
+    assert!(said.iter().any(|words| words.starts_with("service ")), "{said:?}");
     let headers = page.headers();
-    assert!(headers.len() >= 4, "{headers:?}");
+    assert!(headers.len() >= 7, "{headers:?}");
     for words in said
         .iter()
         .cloned()
@@ -49,6 +51,9 @@ async fn nothing_says_headless(kind: BrowserKind) {
         "{mine}"
     );
     assert!(headers[0]["sec-ch-ua"].to_str().unwrap().contains("\"Chromium\""));
+    // The host's environment, which may hold secrets, is not the browser's.
+    let environment = std::fs::read(format!("/proc/{}/environ", opened.tab.pid())).unwrap();
+    assert!(!String::from_utf8_lossy(&environment).contains("CARGO"));
     opened.close().await;
 }
 
@@ -148,6 +153,23 @@ fn a_tab_reaches_the_configured_origin_only_also_while_no_host_is_attached_and_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_that_ends_at_once_is_an_error_with_its_last_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("chromium");
+    let script =
+        "#!/bin/sh\n[ \"$1\" = --version ] && echo Chromium 156.0.0.0 && exit\necho FATAL no luck >&2\nexit 3\n";
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut wanted = launch(&folder.path().join("profile"), "http://127.0.0.1:9/", BrowserKind::Auto);
+    wanted.browser.executable = Some(program);
+    let error = Box::pin(Tab::open(wanted, &TaskTracker::new()))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no luck") && error.contains("account one"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_profile_has_one_tab_at_a_time() {
     let profile = tempfile::tempdir().unwrap();
     let page = Stranger::start("<!doctype html>", "").await;
@@ -214,11 +236,20 @@ fn renderer(_profile: &Path, group: i32) -> i32 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fresh_profile_shows_a_code_and_a_linked_one_does_not_again_after_the_host_is_gone() {
+async fn a_fresh_profile_shows_a_code_and_a_linked_one_does_not_in_the_shell() {
+    linked_once(BrowserKind::Shell).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fresh_profile_shows_a_code_and_a_linked_one_does_not_in_chromium() {
+    linked_once(BrowserKind::Chromium).await;
+}
+
+async fn linked_once(kind: BrowserKind) {
     let profile = tempfile::tempdir().unwrap();
     let simulator = Simulator::start().await;
     simulator.phone("491700000001", "Ada").await;
-    let mut opened = Opened::open(profile.path(), &simulator.url()).await;
+    let mut opened = Opened::open_kind(profile.path(), &simulator.url(), kind).await;
     let status = opened.status(|status| status.full_ready && status.qr.is_some()).await;
     assert!(
         status.recognised && !status.authenticated && !status.is_usable(),
@@ -243,17 +274,58 @@ async fn a_fresh_profile_shows_a_code_and_a_linked_one_does_not_again_after_the_
         (me.id.as_str(), me.phone.as_deref()),
         ("491700000001@c.us", Some("491700000001"))
     );
-    assert_eq!(status.missing, Vec::<String>::new());
     opened
         .event(|event| matches!(event, PageEvent::Authenticated).then_some(()))
         .await;
     opened.close().await;
     assert_eq!(processes(profile.path()), Vec::<i32>::new());
 
-    let opened = Opened::open(profile.path(), &simulator.url()).await;
+    let opened = Opened::open_kind(profile.path(), &simulator.url(), kind).await;
     let status = opened.status(wharf::page::PageStatus::is_usable).await;
     assert_eq!(status.me.unwrap().phone.as_deref(), Some("491700000001"));
     opened.close().await;
+}
+
+#[test]
+fn a_browser_that_outlived_its_host_is_closed_so_that_its_profile_stays_linked_even_if_it_does_not_answer() {
+    let profile = tempfile::tempdir().unwrap();
+    let world = tokio::runtime::Runtime::new().unwrap();
+    let simulator = world.block_on(async {
+        let simulator = Simulator::start().await;
+        simulator.phone("491700000001", "Ada").await;
+        simulator
+    });
+    let host = tokio::runtime::Runtime::new().unwrap();
+    let opened = host.block_on(async {
+        let mut opened = Opened::open(profile.path(), &simulator.url()).await;
+        opened.link(&simulator, "491700000001").await;
+        opened
+    });
+    // Killed at once after linking: only a browser that is asked to close writes out all of the login.
+    let left = opened.tab.pid();
+    host.shutdown_background();
+    drop(opened);
+
+    let host = tokio::runtime::Runtime::new().unwrap();
+    let opened = host.block_on(async {
+        let opened = Opened::open(profile.path(), &simulator.url()).await;
+        opened.status(wharf::page::PageStatus::is_usable).await;
+        opened
+    });
+    assert!(!processes(profile.path()).contains(&left));
+    let left = opened.tab.pid();
+    host.shutdown_background();
+    drop(opened);
+
+    // One that cannot answer any more is ended in the end.
+    let pid = rustix::process::Pid::from_raw(left).unwrap();
+    rustix::process::kill_process_group(pid, rustix::process::Signal::STOP).unwrap();
+    world.block_on(async {
+        let quiet = Stranger::start("<!doctype html>", "").await;
+        let opened = Opened::open(profile.path(), &quiet.url()).await;
+        assert!(!processes(profile.path()).contains(&left));
+        opened.close().await;
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -328,7 +400,9 @@ async fn a_full_ring_drops_the_oldest_and_says_how_many() {
             panic!("no event")
         };
         match event {
-            PageEvent::Message { message, .. } => numbers.push(message.body.unwrap()[1..].parse::<u64>().unwrap()),
+            PageEvent::Message { message, .. } => {
+                numbers.push(message.body.unwrap().trim_start_matches('x').parse::<u64>().unwrap())
+            }
             PageEvent::Gap { dropped: many } => {
                 assert_eq!(
                     page_seq,
@@ -621,6 +695,24 @@ async fn nobodys_presence_is_asked_for_and_no_receipt_of_reading_is_sent() {
     )
     .await;
     assert_eq!(settings, "[true,[]]");
+    opened.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_library_does_not_find_in_the_page_is_named() {
+    let profile = tempfile::tempdir().unwrap();
+    let simulator = Simulator::start().await;
+    simulator.phone("491700000001", "Ada").await;
+    let mut opened = Opened::open(profile.path(), &simulator.url()).await;
+    opened.status(|status| status.full_ready).await;
+    look(
+        profile.path(),
+        "importNamespace('WAWebFindChatAction').findOrCreateLatestChat = undefined; 0",
+    )
+    .await;
+    opened.link(&simulator, "491700000001").await;
+    let status = opened.status(|status| !status.missing.is_empty()).await;
+    assert_eq!(status.missing, ["whatsapp.functions.findOrCreateLatestChat"]);
     opened.close().await;
 }
 

@@ -20,7 +20,7 @@ use wharf::page::{Launch, Library, PageEvent, PageStatus, Report, Tab};
 use wharf::simulator;
 
 /// Far more than any step takes; only a defect lets it pass.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn library_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js")
@@ -148,7 +148,7 @@ impl Opened {
     /// The next report, without acknowledging it.
     pub(super) async fn next(&mut self) -> Option<Report> {
         let report = timeout(PATIENCE, self.reports.recv()).await.expect("a report in time");
-        eprintln!("REPORT {report:?}");
+
         if let Some(Report::Event { page_id, .. }) = &report {
             self.page_id.clone_from(page_id);
         }

@@ -32,7 +32,7 @@ struct Seen {
 }
 
 impl Stranger {
-    /// Serves `html` at `/` and `worker` at `/worker.js`.
+    /// Serves `html` at `/`, `worker` at `/worker.js`, and a service worker that says who it is.
     pub(super) async fn start(html: &str, worker: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -55,6 +55,15 @@ impl Stranger {
                 get(async |State(seen): State<Arc<Seen>>, headers: HeaderMap| {
                     seen.headers.send_modify(|all| all.push(headers));
                     ([("content-type", "text/javascript")], seen.worker.clone())
+                }),
+            )
+            .route(
+                "/service.js",
+                get(async |State(seen): State<Arc<Seen>>, headers: HeaderMap| {
+                    seen.headers.send_modify(|all| all.push(headers));
+                    let said = "fetch('/say', { method: 'POST', body: 'service ' + navigator.userAgent + \
+                                JSON.stringify(navigator.userAgentData) })";
+                    ([("content-type", "text/javascript")], said)
                 }),
             )
             .route(
