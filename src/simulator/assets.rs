@@ -56,7 +56,16 @@ pub(super) const WEB: &[Asset] = assets![
 ];
 
 /// The page for people, at `/phones`.
-pub(super) const PHONES: &[Asset] = assets!["phones": "index.html" HTML, "phones.css" CSS, "phones.js" JS];
+pub(super) const PHONES: &[Asset] = assets![
+    "phones":
+    "index.html" HTML,
+    "card.js" JS,
+    "dialogs.js" JS,
+    "elements.js" JS,
+    "live.js" JS,
+    "phones.css" CSS,
+    "phones.js" JS,
+];
 
 /// A file of a page; the page itself for the empty path.
 pub(super) fn find(page: &'static [Asset], path: &str) -> Option<&'static Asset> {

@@ -101,8 +101,8 @@ async fn state(State(server): Shared) -> Json<view::State> {
     Json(server.world().state(now()))
 }
 
-/// Changes that come together are told together, and only those that the listener was fast enough for: it asks for the state
-/// anyway.
+/// Changes that come together are told together, and only those that the listener was fast enough for: it asks for the
+/// state anyway.
 async fn changes(State(server): Shared) -> Sse<impl Stream<Item = Result<Event, std::convert::Infallible>>> {
     let stop = server.stop.clone().cancelled_owned();
     let receiver = server.world().watch();

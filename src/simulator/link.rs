@@ -1,7 +1,7 @@
 //! Lines and linking: what happens on a socket from `hello` to its end.
 //!
-//! In: frames of a page, scans and removals of a phone. Out: the frames to write, in order. Must not carry messages itself
-//! (`post` does) and must not do I/O.
+//! In: frames of a page, scans and removals of a phone. Out: the frames to write, in order. Must not carry messages
+//! itself (`post` does) and must not do I/O.
 
 use super::Error;
 use super::phone::Phone;
@@ -184,7 +184,14 @@ impl World {
                 max: DEVICES,
             });
         }
-        let shows = |line: &Line| matches!(&line.stage, Stage::Code { reference: shown, until, .. } if shown == reference && *until > now);
+        let shows = |line: &Line| match &line.stage {
+            Stage::Code {
+                reference: shown,
+                until,
+                ..
+            } => shown == reference && *until > now,
+            _ => false,
+        };
         let line = self
             .lines
             .iter()
@@ -268,8 +275,8 @@ impl World {
         }
     }
 
-    /// Sets what goes wrong from now on, and does what happens at once: `drop_sockets` cuts every socket without a word, as a
-    /// network does, `conflict` and `block` tell the pages.
+    /// Sets what goes wrong from now on, and does what happens at once: `drop_sockets` cuts every socket without a
+    /// word, as a network does, `conflict` and `block` tell the pages.
     pub(super) fn set_faults(&mut self, faults: Faults) {
         let lines: Vec<u64> = self.lines.keys().copied().collect();
         for number in lines {
@@ -327,8 +334,8 @@ impl World {
     }
 }
 
-/// The ref in the text of a code: `ref,noisePub,identityPub,advSecret` (library: `AuthCode.fullCode`; a fifth field, the
-/// platform, is whatsapp-web.js's). A bare ref is what the page for people has.
+/// The ref in the text of a code: `ref,noisePub,identityPub,advSecret` (library: `AuthCode.fullCode`; a fifth field,
+/// the platform, is whatsapp-web.js's). A bare ref is what the page for people has.
 fn reference_of(code: &str) -> Result<&str, Error> {
     let parts: Vec<&str> = code.trim().split(',').collect();
     let whole = matches!(parts.len(), 1 | 4 | 5) && parts.iter().all(|part| !part.is_empty());

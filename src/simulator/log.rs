@@ -1,7 +1,7 @@
 //! A chat on a phone: its messages in the order of arrival, and how far each of them came.
 //!
-//! In: messages, receipts of others for own messages, receipts of this account for others' messages. Out: what has changed.
-//! Must not know whose phone it is on.
+//! In: messages, receipts of others for own messages, receipts of this account for others' messages. Out: what has
+//! changed. Must not know whose phone it is on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -96,8 +96,9 @@ impl Log {
             .get(usize::try_from(self.newest.checked_sub(self.first)?).ok()?)
     }
 
-    /// Notes how far own messages came with `who`; an ack never falls. Answers the lowest ack of all recipients now, for
-    /// those that have changed (a group's message is read when all have read it; library: `handleGroupSimpleReceipt`).
+    /// Notes how far own messages came with `who`; an ack never falls. Answers the lowest ack of all recipients now,
+    /// for those that have changed (a group's message is read when all have read it; library:
+    /// `handleGroupSimpleReceipt`).
     pub(super) fn note(&mut self, id: &str, who: &str, level: i8) -> Option<i8> {
         let mut now = None;
         for place in self.places.get(id).cloned().unwrap_or_default() {
@@ -115,8 +116,8 @@ impl Log {
         now
     }
 
-    /// Gives receipts for others' messages: those with an id in `ids`, or all that are unread. Answers `(author, id)` of those
-    /// for which it had not been given, oldest first.
+    /// Gives receipts for others' messages: those with an id in `ids`, or all that are unread. Answers `(author, id)`
+    /// of those for which it had not been given, oldest first.
     pub(super) fn give(&mut self, ids: Option<&[String]>, level: i8) -> Vec<(String, String)> {
         let mut places: Vec<u64> = match ids {
             None => self.unread.iter().copied().collect(),

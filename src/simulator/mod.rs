@@ -1,9 +1,9 @@
 //! The simulator: a WhatsApp of our own, for tests, for demonstrations and for writing scripts.
 //!
-//! In: an address to listen on. Out: a web server with the WhatsApp Web page at `/`, its socket at `/ws`, a page with the
-//! phones at `/phones`, and a control API under `/control`. What it does, it does because of a note in the code: the
-//! in-page library's source, a public issue, or "assumed". Must not import another room, and knows nothing of the host that
-//! is tried against it.
+//! In: an address to listen on. Out: a web server with the WhatsApp Web page at `/`, its socket at `/ws`, a page with
+//! the phones at `/phones`, and a control API under `/control`. What it does, it does because of a note in the code:
+//! the in-page library's source, a public issue, or "assumed". Must not import another room, and knows nothing of the
+//! host that is tried against it.
 //!
 //! | file | holds |
 //! |---|---|

@@ -18,8 +18,8 @@ pub(super) struct Phone {
     pub(super) name: String,
     /// `…@lid`
     pub(super) lid: String,
-    /// Whether it has a network. Without, it neither acknowledges nor reads; its linked devices go on (WhatsApp's multi-device
-    /// works without the phone).
+    /// Whether it has a network. Without, it neither acknowledges nor reads; its linked devices go on (WhatsApp's
+    /// multi-device works without the phone).
     pub(super) online: bool,
     /// Its chats, by id.
     pub(super) chats: BTreeMap<String, Log>,

@@ -1,7 +1,7 @@
 //! Messages and receipts: from one account to the others, and to all devices of each.
 //!
-//! In: sends of pages and of phones, deliveries, reads. Out: entries on phones and items in the devices' queues. Must not
-//! know sockets (it answers a send by `say` alone).
+//! In: sends of pages and of phones, deliveries, reads. Out: entries on phones and items in the devices' queues. Must
+//! not know sockets (it answers a send by `say` alone).
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,8 @@ struct Letter {
 }
 
 impl World {
-    /// A person writes on a phone. Who writes in a chat has looked at it: what was unread in it is read (assumed of people).
+    /// A person writes on a phone. Who writes in a chat has looked at it: what was unread in it is read (assumed of
+    /// people).
     pub(super) fn write(&mut self, number: &str, draft: Draft, now: i64) -> Result<(String, String), Error> {
         let phone = self.phone(number)?;
         if !phone.online {
@@ -226,8 +227,8 @@ impl World {
         Ok(())
     }
 
-    /// An account has a message of others (with no `id`, all of the chat) on one of its devices: the first that has it says
-    /// so (assumed of WhatsApp's multi-device; it makes the second tick appear once).
+    /// An account has a message of others (with no `id`, all of the chat) on one of its devices: the first that has it
+    /// says so (assumed of WhatsApp's multi-device; it makes the second tick appear once).
     pub(super) fn deliver(&mut self, number: &str, chat: &str, id: Option<&str>, now: i64) {
         let ids = id.map(|id| [id.to_owned()]);
         let Ok(phone) = self.phone_mut(number) else { return };

@@ -1,19 +1,20 @@
 //! What the WhatsApp Web page and the server say to each other: JSON text frames on the WebSocket `/ws`.
 //!
-//! In: frames of the page, [`ToServer`]. Out: frames for the page, [`ToPage`]. The wire format is our own, because the real
-//! one (Noise, Signal, binary XML) is not what is simulated; its *order* is the real one, as far as the notes say.
+//! In: frames of the page, [`ToServer`]. Out: frames for the page, [`ToPage`]. The wire format is our own, because the
+//! real one (Noise, Signal, binary XML) is not what is simulated; its *order* is the real one, as far as the notes say.
 //! Must not hold state.
 //!
-//! The page opens with `hello`. Then one of three:
+//! The page opens with `hello`. Then one of four:
 //!
 //! * no device: `qr` (again at each rotation), after the last round `idle` until the page says `refresh`; when a phone has
 //!   scanned: `pairing`, `paired`, `history`, `synced`;
 //! * a device that is linked: `welcome`, an `item` for all that waited, `synced`;
-//! * a device that is not linked any more: `unpaired`, and the socket is closed.
+//! * a device that is not linked any more: `unpaired`, and the socket is closed;
+//! * a page that is not served: `block`, and the socket is closed.
 //!
-//! Everything that a device must get is an `item` with a number `n` that rises without end for that device. The page stores
-//! it and says `got`; until then the server keeps it and sends it again on the next connection, so the page drops an `n` that
-//! it has. `history` has such a number as well.
+//! Everything that a device must get is an `item` with a number `n` that rises without end for that device. The page
+//! stores it and says `got`; until then the server keeps it and sends it again on the next connection, so the page drops
+//! an `n` that it has. `history` has such a number as well.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,9 +38,9 @@ pub(super) enum ToServer {
     Refresh,
     /// The page has stored this item.
     Got { n: u64 },
-    /// A message of this account. Answered by `sent` or `refused`. An id that comes twice is delivered twice (observed: the
-    /// library has no guard either), but for what the page says it sends `again` by itself, because no answer came: that
-    /// stands for the real server's check of ids.
+    /// A message of this account. Answered by `sent` or `refused`. An id that comes twice is delivered twice (observed:
+    /// the library has no guard either), but for what the page says it sends `again` by itself, because no answer came:
+    /// that stands for the real server's check of ids.
     Send {
         message: Box<Message>,
         #[serde(default)]
@@ -141,11 +142,11 @@ pub(super) struct Me {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(super) enum Item {
-    /// A message, of others or of another device of the account. `offline`: it waited while the device was away (the real
-    /// server marks such stanzas `offline`).
+    /// A message, of others or of another device of the account. `offline`: it waited while the device was away (the
+    /// real server marks such stanzas `offline`).
     Message { message: Box<Message>, offline: bool },
-    /// `sender` has messages `ids` of `chat` delivered (2) or read (3). In a group there is one for each member; `level` is
-    /// then the message's own ack: the lowest of all.
+    /// `sender` has messages `ids` of `chat` delivered (2) or read (3). In a group there is one for each member;
+    /// `level` is then the message's own ack: the lowest of all.
     Receipt {
         chat: String,
         ids: Vec<String>,

@@ -26,8 +26,8 @@ use tokio_util::task::TaskTracker;
 use super::world::{Stranger, World};
 use super::{Error, assets, control, socket};
 
-/// No inline script, no `eval`, nothing from elsewhere, and trusted types, which the real page demands and which the library
-/// was seen to bear.
+/// No inline script, no `eval`, nothing from elsewhere, and trusted types, which the real page demands and which the
+/// library was seen to bear.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src blob:; \
      font-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
@@ -148,8 +148,8 @@ fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// Turns away what a page of another origin asks: any page that is open in a browser on this machine could otherwise write
-/// messages here. Programs send no `Origin`.
+/// Turns away what a page of another origin asks: any page that is open in a browser on this machine could otherwise
+/// write messages here. Programs send no `Origin`.
 async fn own_pages_only(request: Request, next: Next) -> Response {
     if is_own(request.headers()) {
         next.run(request).await
@@ -167,8 +167,8 @@ fn is_own(headers: &HeaderMap) -> bool {
     }
 }
 
-/// The WhatsApp Web page. The strangers are what a host can meet in its place: an error of a proxy, a page that failed to
-/// load, the sign-in form of a network (assumed).
+/// The WhatsApp Web page. The strangers are what a host can meet in its place: an error of a proxy, a page that failed
+/// to load, the sign-in form of a network (assumed).
 async fn web(State(server): State<Arc<Server>>) -> Response {
     let stranger = server.world().faults.unrecognised_page;
     let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];

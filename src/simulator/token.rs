@@ -37,8 +37,8 @@ pub(super) fn key() -> String {
     URL_SAFE_NO_PAD.encode(random::<24>())
 }
 
-/// The id of a message that a phone has written: `3A` and 18 hex digits, as an iPhone makes them; the library's own begin
-/// with `3EB0`.
+/// The id of a message that a phone has written: `3A` and 18 hex digits, as an iPhone makes them; the library's own
+/// begin with `3EB0`.
 pub(super) fn message() -> String {
     format!("3A{}", hex::<9>())
 }
@@ -49,8 +49,8 @@ pub(super) fn group() -> String {
     format!("120363{digits:012}@g.us")
 }
 
-/// The lid of a number: 15 digits that do not show the number (WhatsApp's purpose of a lid), the same at each start so that
-/// a kept profile meets the lid it knows.
+/// The lid of a number: 15 digits that do not show the number (WhatsApp's purpose of a lid), the same at each start so
+/// that a kept profile meets the lid it knows.
 pub(super) fn lid(number: &str) -> String {
     // FNV-1a: nothing depends on its strength, only on its being the same tomorrow.
     let hash = number.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

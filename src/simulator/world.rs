@@ -1,10 +1,11 @@
 //! The server's whole state: phones, groups, linked devices, lines to pages, faults.
 //!
-//! In: calls of the control API and frames of pages (`link` and `post` hold those parts). Out: frames, taken line by line,
-//! and a counter that tells who waits that something has changed. Must not do I/O and must not read the clock: `now`, in ms
-//! since 1970, is passed in.
+//! In: calls of the control API and frames of pages (`link` and `post` hold those parts). Out: frames, taken line by
+//! line, and a counter that tells who waits that something has changed. Must not do I/O and must not read the clock:
+//! `now`, in ms since 1970, is passed in.
 //!
-//! Everything is in memory. A simulator that starts again knows no device, and pages that were linked are told `unpaired`.
+//! Everything is in memory. A simulator that starts again knows no device, and pages that were linked are told
+//! `unpaired`.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -55,8 +56,8 @@ pub(super) struct Linked {
     pub(super) number: String,
     /// When it was linked, in ms.
     pub(super) at: i64,
-    /// What it has not confirmed yet. At most [`super::queue::QUEUE`]; a device that falls further behind is unlinked, as
-    /// WhatsApp does with one that stays away for weeks (its help pages), rather than served with a gap.
+    /// What it has not confirmed yet. At most [`super::queue::QUEUE`]; a device that falls further behind is unlinked,
+    /// as WhatsApp does with one that stays away for weeks (its help pages), rather than served with a gap.
     pub(super) queue: VecDeque<Waiting>,
     /// The number of the last item.
     pub(super) last: u64,
@@ -103,8 +104,8 @@ pub(super) enum Stage {
     Code { reference: String, round: u32, until: i64 },
     /// It has shown all its codes.
     Idle,
-    /// It is a linked device. `written`: the last item written to this line; `catching_up`: the last item of those that come
-    /// before `synced`, `None` once that is said.
+    /// It is a linked device. `written`: the last item written to this line; `catching_up`: the last item of those that
+    /// come before `synced`, `None` once that is said.
     Linked {
         device: String,
         written: u64,

@@ -1,7 +1,7 @@
 //! A browser of the test's own, on a profile folder, with the unmodified library in its tab.
 //!
-//! In: an address, JavaScript. Out: values, and the library's events in order. Must not use the host's own browser code: what
-//! it would get wrong must not go unseen here.
+//! In: an address, JavaScript. Out: values, and the library's events in order. Must not use the host's own browser
+//! code: what it would get wrong must not go unseen here.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -199,8 +199,8 @@ impl Tab {
         Ok(answer.result.result.value.clone().unwrap_or(Value::Null))
     }
 
-    /// Waits until an expression is true in the sense of JavaScript, and answers its value. What it throws counts as not yet:
-    /// the document may be on its way.
+    /// Waits until an expression is true in the sense of JavaScript, and answers its value. What it throws counts as
+    /// not yet: the document may be on its way.
     pub(crate) async fn until(&self, script: &str) -> Value {
         until(script, async || {
             let value = self.try_eval(script).await.ok()?;

@@ -1,5 +1,7 @@
 //! What the tests share.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod host;
