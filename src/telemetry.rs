@@ -11,7 +11,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::resolved::Log;
 
 /// Crates that are talkative at `info`; they are heard from `warn` on unless the filter names them.
-const QUIET: &[&str] = &["chromiumoxide=error", "sled=warn", "hyper=warn", "reqwest=warn", "notify=warn"];
+const QUIET: &[&str] = &[
+    "chromiumoxide=error",
+    "sled=warn",
+    "hyper=warn",
+    "reqwest=warn",
+    "notify=warn",
+];
 
 /// Changes the filter while wharf runs.
 #[derive(Clone)]
@@ -23,9 +29,14 @@ pub struct Telemetry {
 #[must_use]
 pub fn start(log: &Log) -> Telemetry {
     let (filter, handle) = reload::Layer::new(filter(&log.level));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(true);
     let started = if log.json {
-        tracing_subscriber::registry().with(filter).with(lines.json()).try_init()
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(lines.json())
+            .try_init()
     } else {
         tracing_subscriber::registry().with(filter).with(lines).try_init()
     };
@@ -46,6 +57,8 @@ impl Telemetry {
 
 fn filter(level: &str) -> EnvFilter {
     let named = |quiet: &&&str| quiet.split('=').next().is_some_and(|name| !level.contains(name));
-    let directives: Vec<&str> = std::iter::once(level).chain(QUIET.iter().filter(named).copied()).collect();
+    let directives: Vec<&str> = std::iter::once(level)
+        .chain(QUIET.iter().filter(named).copied())
+        .collect();
     EnvFilter::builder().parse_lossy(directives.join(","))
 }

@@ -110,8 +110,8 @@ impl Dispatch {
         };
         if tokio::time::timeout(LAST_RUNS, last).await.is_err() {
             tracing::warn!(target: "wharf::script", script = &*self.slot.name, "runs were cut off; they start again");
-            self.slot.cut();
         }
+        self.slot.cut();
         if let Err(error) = self.commit_position(Batch::default(), None).await {
             tracing::error!(target: "wharf::script", script = &*self.slot.name, "the position was not committed: {error}");
         }

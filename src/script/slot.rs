@@ -307,10 +307,12 @@ impl Slot {
             return;
         };
         // Weak: a thread whose runs are done ends at once.
-        let (old, stop) = (Arc::downgrade(&old), self.shared.stop.clone());
+        let (ended, stop) = (old.ended(), self.shared.stop.clone());
+        let old = Arc::downgrade(&old);
         self.shared.tracker.spawn_on(
             async move {
                 tokio::select! {
+                    () = ended.cancelled() => return,
                     () = tokio::time::sleep(DRAIN) => {}
                     () = async {
                         stop.cancelled().await;
