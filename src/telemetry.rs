@@ -3,6 +3,8 @@
 //! In: `[log]`. Out: a subscriber whose filter follows the configuration. Must not print secrets, which their type
 //! prevents, nor message bodies, which no room logs.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
@@ -10,14 +12,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::resolved::Log;
 
-/// Crates that are talkative at `info`; they are heard from `warn` on unless the filter names them.
-const QUIET: &[&str] = &[
-    "chromiumoxide=error",
-    "sled=warn",
-    "hyper=warn",
-    "reqwest=warn",
-    "notify=warn",
-];
+/// Crates that are talkative; they are heard from here on only, unless the filter names them. What chromiumoxide calls an
+/// error, the end of a connection, the page room handles and reports itself.
+const QUIET: &[&str] = &["chromiumoxide=off", "sled=warn", "hyper=warn", "reqwest=warn", "notify=warn"];
 
 /// Changes the filter while wharf runs.
 #[derive(Clone)]
@@ -29,14 +26,10 @@ pub struct Telemetry {
 #[must_use]
 pub fn start(log: &Log) -> Telemetry {
     let (filter, handle) = reload::Layer::new(filter(&log.level));
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_target(true);
+    let colours = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     let started = if log.json {
-        tracing_subscriber::registry()
-            .with(filter)
-            .with(lines.json())
-            .try_init()
+        tracing_subscriber::registry().with(filter).with(lines.json()).try_init()
     } else {
         tracing_subscriber::registry().with(filter).with(lines).try_init()
     };
@@ -57,8 +50,6 @@ impl Telemetry {
 
 fn filter(level: &str) -> EnvFilter {
     let named = |quiet: &&&str| quiet.split('=').next().is_some_and(|name| !level.contains(name));
-    let directives: Vec<&str> = std::iter::once(level)
-        .chain(QUIET.iter().filter(named).copied())
-        .collect();
+    let directives: Vec<&str> = std::iter::once(level).chain(QUIET.iter().filter(named).copied()).collect();
     EnvFilter::builder().parse_lossy(directives.join(","))
 }

@@ -88,7 +88,7 @@ fn is_name(name: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-')
 }
 
-fn read_script(dir: &Path, stem: &str, host: &Limits, given: Option<&Map<String, Value>>) -> Found {
+pub(crate) fn read_script(dir: &Path, stem: &str, host: &Limits, given: Option<&Map<String, Value>>) -> Found {
     let path = dir.join(format!("{stem}.lua"));
     let file = shown(&path);
     if !is_name(stem) {
@@ -115,7 +115,7 @@ fn read_script(dir: &Path, stem: &str, host: &Limits, given: Option<&Map<String,
     }
 }
 
-fn read_plugin(dir: &Path, name: &str, host: &Limits, given: Option<&Map<String, Value>>) -> Found {
+pub(crate) fn read_plugin(dir: &Path, name: &str, host: &Limits, given: Option<&Map<String, Value>>) -> Found {
     let (manifest_path, main) = (dir.join(name).join("plugin.toml"), dir.join(name).join("main.lua"));
     let manifest_file = shown(&manifest_path);
     let refused = |file: String, line, message| Found::refused(Origins::Plugin, file, line, message);
@@ -166,7 +166,7 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 /// The last two or three parts of a path, as people say it: `scripts/bot.lua`, `plugins/router/main.lua`.
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
     let is_plugin = parts
         .last()

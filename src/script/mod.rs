@@ -8,6 +8,7 @@
 //! keep the version in force that lies in the folder.
 
 mod api;
+pub mod check;
 mod dispatch;
 mod error;
 mod filter;
@@ -15,7 +16,9 @@ mod finish;
 mod folder;
 mod gates;
 mod generation;
+pub mod harness;
 mod host;
+mod listing;
 mod live;
 mod manifest;
 mod meter;

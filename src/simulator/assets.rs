@@ -24,7 +24,36 @@ macro_rules! assets {
 }
 
 /// The WhatsApp Web page, at `/`.
-pub(super) const WEB: &[Asset] = assets!["web":];
+pub(super) const WEB: &[Asset] = assets![
+    "web":
+    "index.html" HTML,
+    "account.js" JS,
+    "chat.js" JS,
+    "collection.js" JS,
+    "connection.js" JS,
+    "contact.js" JS,
+    "enums.js" JS,
+    "events.js" JS,
+    "find.js" JS,
+    "group.js" JS,
+    "inbox.js" JS,
+    "lid.js" JS,
+    "loader.js" JS,
+    "model.js" JS,
+    "msg.js" JS,
+    "msgkey.js" JS,
+    "presence.js" JS,
+    "preview.js" JS,
+    "receipts.js" JS,
+    "sending.js" JS,
+    "session.js" JS,
+    "socket.js" JS,
+    "start.js" JS,
+    "storage.js" JS,
+    "style.css" CSS,
+    "view.js" JS,
+    "wid.js" JS,
+];
 
 /// The page for people, at `/phones`.
 pub(super) const PHONES: &[Asset] = assets!["phones": "index.html" HTML, "phones.css" CSS, "phones.js" JS];

@@ -258,12 +258,7 @@ async fn add_group(State(server): Shared, Body(new): Body<NewGroup>) -> Answer<(
 }
 
 async fn set_faults(State(server): Shared, Body(faults): Body<Faults>) -> Json<Faults> {
-    let mut world = server.world();
-    if faults.drop_sockets {
-        world.drop_lines();
-    }
-    world.faults = faults.clone();
-    world.touch();
+    server.world().set_faults(faults.clone());
     Json(faults)
 }
 

@@ -7,7 +7,7 @@ use super::Error;
 use super::phone::Phone;
 use super::protocol::{Chat, Device, ToPage, ToServer};
 use super::token;
-use super::world::{Line, Linked, Parcel, Stage, Waiting, World};
+use super::world::{Faults, Line, Linked, Parcel, Stage, Waiting, World};
 
 /// Codes that a page gets before it must ask again (public issues of whatsapp-web.js and wppconnect: a handful, then
 /// `UNPAIRED_IDLE`).
@@ -18,18 +18,6 @@ const DEVICES: usize = 4;
 
 /// Messages of a chat that a new device gets (assumed: enough for more than one page of history).
 const HISTORY: usize = 200;
-
-/// Frames that are taken from a queue at once.
-const BATCH: usize = 256;
-
-/// What is to be written to a line now.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Outgoing {
-    /// In this order.
-    pub(super) frames: Vec<ToPage>,
-    /// The socket is closed after them.
-    pub(super) close: bool,
-}
 
 impl World {
     /// A page has connected.
@@ -63,7 +51,7 @@ impl World {
             ToServer::Hello { device } => self.hello(line, device, now),
             ToServer::Refresh => self.refresh(line, now),
             ToServer::Got { n } => self.got(line, n, now),
-            ToServer::Send { message } => self.send(line, message, now),
+            ToServer::Send { message, again } => self.send(line, *message, again, now),
             ToServer::Read { chat, ids } => {
                 if let Some((_, number)) = self.device_on(line) {
                     let ids = (!ids.is_empty()).then_some(ids);
@@ -99,6 +87,10 @@ impl World {
             .lines
             .get(&line)
             .is_some_and(|line| matches!(line.stage, Stage::New));
+        if let Some(mode) = self.faults.block {
+            self.end(line, ToPage::Block { mode });
+            return;
+        }
         match device {
             _ if !fresh => {}
             None => self.show(line, 1, now),
@@ -236,13 +228,8 @@ impl World {
             return Vec::new();
         };
         let whole = phone.chats.iter().map(|(id, log)| {
-            let from = log.entries.len().saturating_sub(HISTORY);
-            let mut messages: Vec<_> = log
-                .entries
-                .iter()
-                .skip(from)
-                .map(|entry| entry.message.clone())
-                .collect();
+            let from = log.entries().len().saturating_sub(HISTORY);
+            let mut messages: Vec<_> = log.entries().skip(from).map(|entry| entry.message.clone()).collect();
             messages.sort_by_key(|message| message.t);
             Chat {
                 messages,
@@ -281,11 +268,22 @@ impl World {
         }
     }
 
-    /// Cuts every socket without a word, as a network does.
-    pub(super) fn drop_lines(&mut self) {
-        for line in self.lines.values_mut() {
-            line.closing = true;
+    /// Sets what goes wrong from now on, and does what happens at once: `drop_sockets` cuts every socket without a word, as a
+    /// network does, `conflict` and `block` tell the pages.
+    pub(super) fn set_faults(&mut self, faults: Faults) {
+        let lines: Vec<u64> = self.lines.keys().copied().collect();
+        for number in lines {
+            if let Some(mode) = faults.block {
+                self.end(number, ToPage::Block { mode });
+            }
+            if faults.conflict && self.device_on(number).is_some() {
+                self.end(number, ToPage::Conflict);
+            }
+            if let Some(line) = self.lines.get_mut(&number) {
+                line.closing |= faults.drop_sockets;
+            }
         }
+        self.faults = faults;
         self.touch();
     }
 
@@ -327,69 +325,6 @@ impl World {
             line.stage = Stage::New;
         }
     }
-
-    /// What is to be written to a line now: answers first, then items, with `synced` after the last one that waited.
-    pub(super) fn take(&mut self, line: u64) -> Outgoing {
-        // A line that is not in the world any more is closed.
-        let Some(line) = self.lines.get_mut(&line) else {
-            return Outgoing {
-                frames: Vec::new(),
-                close: true,
-            };
-        };
-        let mut frames: Vec<ToPage> = line.out.drain(..).collect();
-        if let Stage::Linked {
-            device,
-            written,
-            catching_up,
-        } = &mut line.stage
-        {
-            // A queue is in order of its numbers.
-            let queue = self.devices.get(device).map(|linked| &linked.queue);
-            let next = queue
-                .into_iter()
-                .flat_map(|queue| queue.range(queue.partition_point(|waiting| waiting.n <= *written)..));
-            let next: Vec<&Waiting> = next.take(BATCH).collect();
-            let full = next.len() == BATCH;
-            for waiting in next {
-                if catching_up.is_some_and(|last| waiting.n > last) {
-                    *catching_up = None;
-                    frames.push(ToPage::Synced);
-                }
-                *written = waiting.n;
-                frames.push(waiting.frame());
-            }
-            if !full && catching_up.take().is_some() {
-                frames.push(ToPage::Synced);
-            }
-        }
-        Outgoing {
-            frames,
-            close: line.closing,
-        }
-    }
-}
-
-impl Waiting {
-    fn frame(&self) -> ToPage {
-        match &self.what {
-            Parcel::History(chats) => ToPage::History {
-                n: self.n,
-                chats: chats.clone(),
-            },
-            Parcel::Item(item) => ToPage::Item {
-                n: self.n,
-                item: item.clone(),
-            },
-        }
-    }
-
-    /// It has waited while the device was away.
-    fn mark_offline(&mut self) {
-        if let Parcel::Item(super::protocol::Item::Message { offline, .. }) = &mut self.what {
-            *offline = true;
-        }
-    }
 }
 
 /// The ref in the text of a code: `ref,noisePub,identityPub,advSecret` (library: `AuthCode.fullCode`; a fifth field, the
@@ -407,262 +342,4 @@ fn reference_of(code: &str) -> Result<&str, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::post::Draft;
-    use super::super::protocol::{Item, Me};
-    use super::*;
-
-    const TTL: i64 = 20_000;
-
-    fn world() -> World {
-        let mut world = World::new(TTL);
-        for (number, name) in [("100", "Ada"), ("200", "Bob")] {
-            world.add_phone(number, name).unwrap();
-        }
-        world
-    }
-
-    fn hello(world: &mut World, device: Option<Device>, now: i64) -> u64 {
-        let line = world.connect();
-        world.receive(line, ToServer::Hello { device }, now);
-        line
-    }
-
-    fn shown(world: &mut World, line: u64) -> String {
-        match world.take(line).frames.pop() {
-            Some(ToPage::Qr { reference, .. }) => reference,
-            other => panic!("a code, not {other:?}"),
-        }
-    }
-
-    fn code(reference: &str) -> String {
-        format!("{reference},bm9pc2U=,aWRlbnRpdHk=,YWR2")
-    }
-
-    fn link(world: &mut World, number: &str) -> (u64, Device) {
-        let line = hello(world, None, 0);
-        let reference = shown(world, line);
-        world.scan(number, &code(&reference), 0).unwrap();
-        let device = world.take(line).frames.into_iter().find_map(|frame| match frame {
-            ToPage::Paired { device, .. } => Some(device),
-            _ => None,
-        });
-        (line, device.unwrap())
-    }
-
-    fn write(world: &mut World, from: &str, to: &str, text: &str) {
-        let draft = Draft {
-            to: to.to_owned(),
-            text: text.to_owned(),
-            ..Draft::default()
-        };
-        world.write(from, draft, 1).unwrap();
-    }
-
-    #[test]
-    fn a_code_rotates_and_only_the_shown_one_links() {
-        let mut world = world();
-        let line = hello(&mut world, None, 0);
-        let first = shown(&mut world, line);
-        world.rotate(line, TTL - 1);
-        assert_eq!(world.take(line), Outgoing::default(), "its time is not over");
-        world.rotate(line, TTL);
-        let second = shown(&mut world, line);
-        assert_ne!(first, second);
-        assert!(matches!(world.scan("100", &code(&first), TTL), Err(Error::NoSuchCode)));
-        world.scan("100", &code(&second), TTL).unwrap();
-        assert!(
-            matches!(world.scan("100", &code(&second), TTL), Err(Error::NoSuchCode)),
-            "it was used"
-        );
-    }
-
-    #[test]
-    fn after_the_last_code_the_page_must_ask_again() {
-        let mut world = world();
-        let line = hello(&mut world, None, 0);
-        for round in 1..=i64::from(ROUNDS) {
-            assert!(matches!(world.take(line).frames[..], [ToPage::Qr { .. }]));
-            world.rotate(line, round * TTL);
-        }
-        assert_eq!(world.take(line).frames, [ToPage::Idle]);
-        assert_eq!(world.code_ends(line), None);
-        world.receive(line, ToServer::Refresh, 0);
-        assert!(matches!(world.take(line).frames[..], [ToPage::Qr { round: 1, .. }]));
-    }
-
-    #[test]
-    fn what_is_not_a_code_is_refused() {
-        let mut world = world();
-        for text in ["", "https://example.org/?a=1,2", "ref,,x,y", "a,b,c,d,e,f"] {
-            assert!(
-                matches!(world.scan("100", text, 0), Err(Error::Malformed { .. })),
-                "{text}"
-            );
-        }
-        assert!(matches!(world.scan("300", "ref", 0), Err(Error::NoPhone(_))));
-    }
-
-    #[test]
-    fn a_new_device_gets_the_past_as_history_and_then_is_synced() {
-        let mut world = world();
-        write(&mut world, "200", "100", "before");
-        let line = hello(&mut world, None, 0);
-        let reference = shown(&mut world, line);
-        world.scan("100", &reference, 0).unwrap();
-        let frames = world.take(line).frames;
-        let [
-            ToPage::Pairing,
-            ToPage::Paired { me, .. },
-            ToPage::History { n: 1, chats },
-            ToPage::Synced,
-        ] = &frames[..]
-        else {
-            panic!("{frames:?}");
-        };
-        assert_eq!(
-            me,
-            &Me {
-                number: "100".into(),
-                wid: "100@c.us".into(),
-                lid: token::lid("100"),
-                name: "Ada".into()
-            }
-        );
-        assert_eq!(
-            (
-                chats[0].id.as_str(),
-                chats[0].unread,
-                chats[0].messages[0].body.as_str()
-            ),
-            ("200@c.us", 1, "before")
-        );
-    }
-
-    #[test]
-    fn what_a_device_has_not_confirmed_comes_again_before_synced() {
-        let mut world = world();
-        let (line, device) = link(&mut world, "100");
-        world.receive(line, ToServer::Got { n: 1 }, 0);
-        world.disconnect(line);
-        write(&mut world, "200", "100", "away");
-        let line = hello(&mut world, Some(device.clone()), 2);
-        let frames = world.take(line).frames;
-        let [
-            ToPage::Welcome { .. },
-            ToPage::Item {
-                n: 2,
-                item: Item::Message { message, offline: true },
-            },
-            ToPage::Synced,
-        ] = &frames[..]
-        else {
-            panic!("{frames:?}");
-        };
-        assert_eq!(message.body, "away");
-        assert!(world.take(line).frames.is_empty(), "once on a line");
-        world.disconnect(line);
-        let line = hello(&mut world, Some(device.clone()), 3);
-        assert!(matches!(
-            world.take(line).frames[..],
-            [ToPage::Welcome { .. }, ToPage::Item { n: 2, .. }, ToPage::Synced]
-        ));
-        world.receive(line, ToServer::Got { n: 2 }, 3);
-        world.disconnect(line);
-        let line = hello(&mut world, Some(device), 4);
-        assert!(matches!(
-            world.take(line).frames[..],
-            [ToPage::Welcome { .. }, ToPage::Synced]
-        ));
-    }
-
-    #[test]
-    fn a_long_queue_is_taken_whole_and_in_order() {
-        let mut world = world();
-        let (line, device) = link(&mut world, "100");
-        world.disconnect(line);
-        for n in 0..600 {
-            write(&mut world, "200", "100", &n.to_string());
-        }
-        let line = hello(&mut world, Some(device), 2);
-        let mut bodies = Vec::new();
-        let mut synced_after = None;
-        loop {
-            let frames = world.take(line).frames;
-            if frames.is_empty() {
-                break;
-            }
-            for frame in frames {
-                match frame {
-                    ToPage::Item {
-                        item: Item::Message { message, .. },
-                        ..
-                    } => bodies.push(message.body),
-                    ToPage::Synced => synced_after = Some(bodies.len()),
-                    _ => {}
-                }
-            }
-        }
-        assert_eq!(bodies, (0..600).map(|n| n.to_string()).collect::<Vec<_>>());
-        assert_eq!(synced_after, Some(600));
-    }
-
-    #[test]
-    fn the_newer_connection_of_a_device_wins() {
-        let mut world = world();
-        let (first, device) = link(&mut world, "100");
-        let second = hello(&mut world, Some(device), 1);
-        let ended = world.take(first);
-        assert_eq!((&ended.frames[..], ended.close), (&[ToPage::Conflict][..], true));
-        world.disconnect(first);
-        assert!(matches!(world.take(second).frames[..], [ToPage::Welcome { .. }, ..]));
-        assert!(
-            world.devices.values().all(|linked| linked.line == Some(second)),
-            "the old one's end changes nothing"
-        );
-    }
-
-    #[test]
-    fn a_removed_device_is_told_at_once_or_when_it_comes_back() {
-        let mut world = world();
-        let (here, first) = link(&mut world, "100");
-        let (away, second) = link(&mut world, "100");
-        world.disconnect(away);
-        assert_eq!(world.unlink("100", None).unwrap(), 2);
-        assert_eq!(world.take(here).frames, [ToPage::Unpaired]);
-        for device in [first, second] {
-            let line = hello(&mut world, Some(device), 1);
-            let said = world.take(line);
-            assert_eq!((&said.frames[..], said.close), (&[ToPage::Unpaired][..], true));
-        }
-    }
-
-    #[test]
-    fn a_device_with_a_wrong_key_is_nobody() {
-        let mut world = world();
-        let (_, device) = link(&mut world, "100");
-        let line = hello(
-            &mut world,
-            Some(Device {
-                key: "guess".to_owned(),
-                ..device
-            }),
-            1,
-        );
-        assert_eq!(world.take(line).frames, [ToPage::Unpaired]);
-    }
-
-    #[test]
-    fn a_phone_links_four_devices_and_no_more() {
-        let mut world = world();
-        for _ in 0..DEVICES {
-            link(&mut world, "100");
-        }
-        let line = hello(&mut world, None, 0);
-        let reference = shown(&mut world, line);
-        assert!(matches!(
-            world.scan("100", &reference, 0),
-            Err(Error::TooManyDevices { .. })
-        ));
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `protocol` | what page and server say to each other |
-//! | `world`, `phone`, `link`, `post` | the server model, without I/O and without a clock |
+//! | `world`, `phone`, `log`, `link`, `post`, `queue` | the server model, without I/O and without a clock |
 //! | `view` | the world as the control API shows it |
 //! | `server`, `socket`, `control` | HTTP, WebSocket, the control API's routes |
 //! | `assets` | the files of both pages |
@@ -16,9 +16,11 @@
 mod assets;
 mod control;
 mod link;
+mod log;
 mod phone;
 mod post;
 mod protocol;
+mod queue;
 mod server;
 mod socket;
 mod token;

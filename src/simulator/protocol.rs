@@ -20,11 +20,11 @@ use serde::{Deserialize, Serialize};
 /// Round trips of acknowledgement as WhatsApp numbers them (library: `WAWebAck`, levels -1 to 4).
 pub(super) mod ack {
     /// The server has it.
-    pub(in crate::simulator) const SENT: u8 = 1;
+    pub(in crate::simulator) const SENT: i8 = 1;
     /// A device of the recipient has it.
-    pub(in crate::simulator) const DELIVERED: u8 = 2;
+    pub(in crate::simulator) const DELIVERED: i8 = 2;
     /// The recipient has seen it.
-    pub(in crate::simulator) const READ: u8 = 3;
+    pub(in crate::simulator) const READ: i8 = 3;
 }
 
 /// A frame of the page.
@@ -37,9 +37,14 @@ pub(super) enum ToServer {
     Refresh,
     /// The page has stored this item.
     Got { n: u64 },
-    /// A message of this account. Answered by `sent` or `refused`. The server has no memory of ids: one that comes twice is
-    /// delivered twice (observed: the library has no guard either).
-    Send { message: Message },
+    /// A message of this account. Answered by `sent` or `refused`. An id that comes twice is delivered twice (observed: the
+    /// library has no guard either), but for what the page says it sends `again` by itself, because no answer came: that
+    /// stands for the real server's check of ids.
+    Send {
+        message: Box<Message>,
+        #[serde(default)]
+        again: bool,
+    },
     /// The account has seen these messages; with no `ids`, the whole chat.
     Read {
         chat: String,
@@ -88,10 +93,26 @@ pub(super) enum ToPage {
         #[serde(skip_serializing_if = "Option::is_none")]
         who: Option<Me>,
     },
+    /// The server does not serve this page: the stream mode that it must go to; the socket closes after it.
+    Block { mode: Barrier },
     /// The device is not linked any more; the socket closes after it.
     Unpaired,
     /// The same device has connected elsewhere; the socket closes after it.
     Conflict,
+}
+
+/// Why a page is not served (library: the enum `STREAM_MODE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum Barrier {
+    /// The page is too old.
+    DeprecatedVersion,
+    /// The account has broken the terms, or must agree to new ones.
+    TosBlock,
+    /// The same for a business.
+    SmbTosBlock,
+    /// The network that the page comes from is not let in.
+    Proxyblock,
 }
 
 /// What a page keeps in its profile to be known again.
@@ -122,15 +143,15 @@ pub(super) struct Me {
 pub(super) enum Item {
     /// A message, of others or of another device of the account. `offline`: it waited while the device was away (the real
     /// server marks such stanzas `offline`).
-    Message { message: Message, offline: bool },
+    Message { message: Box<Message>, offline: bool },
     /// `sender` has messages `ids` of `chat` delivered (2) or read (3). In a group there is one for each member; `level` is
     /// then the message's own ack: the lowest of all.
     Receipt {
         chat: String,
         ids: Vec<String>,
-        ack: u8,
+        ack: i8,
         sender: String,
-        level: u8,
+        level: i8,
         t: i64,
     },
     /// A group is new or has changed.
@@ -178,7 +199,7 @@ pub(super) struct Message {
     pub(super) mentions: Vec<String>,
     /// See [`ack`]; 0 is a message that no server has.
     #[serde(default)]
-    pub(super) ack: u8,
+    pub(super) ack: i8,
 }
 
 fn text() -> String {

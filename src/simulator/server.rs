@@ -57,10 +57,19 @@ impl Options {
 pub struct Running {
     /// Where it really listens.
     pub addr: SocketAddr,
+    server: Arc<Server>,
     tasks: TaskTracker,
 }
 
 impl Running {
+    /// Adds a phone, as `POST /control/phones` does.
+    ///
+    /// # Errors
+    /// [`Error::PhoneExists`], or [`Error::Malformed`] for a number that is none.
+    pub fn add_phone(&self, number: &str, name: &str) -> Result<(), Error> {
+        self.server.world().add_phone(number, name)
+    }
+
     /// Waits until it has ended, after its token was cancelled.
     pub async fn closed(&self) {
         self.tasks.wait().await;
@@ -108,7 +117,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<Running,
         stop: stop.clone(),
     });
     let tasks = TaskTracker::new();
-    let router = router(server);
+    let router = router(Arc::clone(&server));
     tasks.spawn(async move {
         let ended = axum::serve(listener, router)
             .with_graceful_shutdown(stop.cancelled_owned())
@@ -118,7 +127,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<Running,
         }
     });
     tasks.close();
-    Ok(Running { addr, tasks })
+    Ok(Running { addr, server, tasks })
 }
 
 fn router(server: Arc<Server>) -> Router {

@@ -4,7 +4,8 @@
 
 use serde::Serialize;
 
-use super::phone::{Entry, Phone};
+use super::log::Entry;
+use super::phone::Phone;
 use super::protocol::{Message, Quoted};
 use super::world::{Faults, Stage, World};
 
@@ -85,7 +86,7 @@ pub(super) struct MessageView {
     text: String,
     timestamp: i64,
     /// Of an own message, how far it came; of another's, the receipt given for it.
-    ack: u8,
+    ack: i8,
     quoted: Option<Quoted>,
     mentions: Vec<String>,
 }
@@ -171,9 +172,9 @@ impl World {
                 id: id.clone(),
                 name: self.chat(&phone.number, id).name,
                 group: self.groups.contains_key(id),
-                unread: log.unread,
+                unread: log.unread(),
                 timestamp: log.at,
-                last: log.entries.iter().max_by_key(|entry| entry.at).map(MessageView::new),
+                last: log.newest().map(MessageView::new),
             })
             .collect();
         chats.sort_by_key(|chat| std::cmp::Reverse(chat.timestamp));
@@ -194,7 +195,7 @@ impl World {
             .chats
             .iter()
             .filter(|(id, _)| chat.is_none_or(|chat| chat == id.as_str()));
-        let mut entries: Vec<&Entry> = logs.flat_map(|(_, log)| &log.entries).collect();
+        let mut entries: Vec<&Entry> = logs.flat_map(|(_, log)| log.entries()).collect();
         entries.sort_by_key(|entry| entry.at);
         let from = entries.len().saturating_sub(limit);
         entries.into_iter().skip(from).map(MessageView::new).collect()
@@ -202,11 +203,6 @@ impl World {
 
     /// One message of a phone: the newest with this id.
     pub(super) fn message(&self, phone: &Phone, chat: &str, id: &str) -> Option<MessageView> {
-        let entries = &phone.chats.get(chat)?.entries;
-        entries
-            .iter()
-            .rev()
-            .find(|entry| entry.message.id == id)
-            .map(MessageView::new)
+        phone.chats.get(chat)?.find(id).map(MessageView::new)
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::Error;
 use super::phone::{Phone, wid};
-use super::protocol::{Chat, Device, Item, Participant, ToPage};
+use super::protocol::{Barrier, Chat, Device, Item, Participant, ToPage};
 use super::token;
 
 /// The state. One lock holds it; nothing awaits while it is held.
@@ -55,7 +55,7 @@ pub(super) struct Linked {
     pub(super) number: String,
     /// When it was linked, in ms.
     pub(super) at: i64,
-    /// What it has not confirmed yet. At most [`super::post::QUEUE`]; a device that falls further behind is unlinked, as
+    /// What it has not confirmed yet. At most [`super::queue::QUEUE`]; a device that falls further behind is unlinked, as
     /// WhatsApp does with one that stays away for weeks (its help pages), rather than served with a gap.
     pub(super) queue: VecDeque<Waiting>,
     /// The number of the last item.
@@ -123,8 +123,13 @@ pub(super) struct Faults {
     /// All sockets are cut once, now.
     #[serde(skip_serializing)]
     pub(super) drop_sockets: bool,
+    /// Every linked page is told once, now, that its device has connected elsewhere.
+    #[serde(skip_serializing)]
+    pub(super) conflict: bool,
     /// New sockets are turned away: with `drop_sockets`, an outage.
     pub(super) refuse_sockets: bool,
+    /// Pages are told this and are not served.
+    pub(super) block: Option<Barrier>,
     /// `/` is something else than WhatsApp Web.
     pub(super) unrecognised_page: Option<Stranger>,
     /// Every frame for a page waits this long, in ms, at most 60,000.
@@ -274,7 +279,7 @@ impl World {
             id: id.to_owned(),
             lid: other.map(|other| other.lid.clone()),
             name,
-            unread: log.map_or(0, |log| log.unread),
+            unread: log.map_or(0, |log| log.unread()),
             group: group.is_some(),
             participants: group.map_or_else(Vec::new, |group| self.participants(group)),
             t: log.map_or(0, |log| log.at / 1000),

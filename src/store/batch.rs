@@ -15,7 +15,7 @@ use super::position::Position;
 use super::runs::{DeadRun, FailedRun, Verdict};
 
 /// Rows after which the writer closes a commit; one batch with more than that is a commit of its own. Larger commits let
-/// sled's log grow without bound (`docs/architecture.md`, guard G3).
+/// sled's log grow without bound (guard G3 in `durable`).
 pub const ROWS_PER_COMMIT: usize = 128;
 
 /// Rows that one batch may have; a larger one is refused as [`super::Error::TooLarge`]. The largest run that the limits of

@@ -5,6 +5,7 @@
 //! loss of power; [`Disk::sync`] adds `fdatasync` on a descriptor of our own (guard G1).
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -124,7 +125,10 @@ impl Disk {
     /// on the medium.
     pub(super) fn close(self) {
         let Disk { db, log } = self;
-        drop(db);
+        // sled syncs once more when it is dropped, and panics if that fails.
+        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            tracing::warn!("the store could not be closed in order");
+        }
         if let Err(err) = rustix::fs::fadvise(&log, 0, None, rustix::fs::Advice::DontNeed) {
             tracing::debug!(error = %err, "the page cache of the log could not be dropped");
         }

@@ -1,11 +1,14 @@
-//! The guards around opening sled 0.34.7, each for a defect that was seen.
+//! The guards around sled 0.34.7, each for a defect that was seen; and those of them that belong to opening.
 //!
-//! | guard | against |
-//! |---|---|
-//! | segments of 4 MiB, fixed when the database is made | values that sled writes to files which it never syncs (G2) |
-//! | `*.generating` is removed | a snapshot that was being written at a crash stops sled from opening (G4) |
-//! | `snap.*` is moved aside once when opening fails | a damaged snapshot; the log alone holds everything (G4) |
-//! | every file and folder is synced after opening | sled's `conf` torn by a loss of power (G5) |
+//! | | guard | against | where |
+//! |---|---|---|---|
+//! | G1 | `flush`, then `fdatasync` on a descriptor of our own, then the answer | sled's `flush` is no barrier: a loss of power takes acknowledged rows | `disk` |
+//! | G2 | segments of 4 MiB, fixed when the database is made; no row over 48 KiB | values that sled writes to files which it never syncs | here, `record` |
+//! | G3 | about 128 rows to a commit, deletions in commits of their own | a log that grows without bound | `batch`, `writer`, `sweep` |
+//! | G4 | `*.generating` is removed; `snap.*` is moved aside once when opening fails | half-written and damaged snapshots stop sled from opening; the log alone holds everything | here |
+//! | G5 | every file and folder is synced after opening | sled's `conf` torn by a loss of power | here |
+//! | G6 | after any error of the disk the database is closed and opened again, and what was acknowledged is looked for | sled's errors stick to a handle; the kernel reports a failed write-back once only | `writer` |
+//! | G10 | sled is called on the writer's thread and on blocking threads only | it blocks for up to 20 ms | `mod` |
 //!
 //! In: the store's folder, whose lock the caller holds. Out: an open `sled::Db`. Must not read or write rows.
 
@@ -26,10 +29,18 @@ const ASIDE: &str = "aside";
 /// How long to wait for threads of a database that this process has just closed to let go of its file.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes a folder, and those above it, for the owner alone.
+/// Makes a folder, and those above it, for the owner alone, and its name durable.
 pub(super) fn make_folder(dir: &Path) -> Result<(), Error> {
+    if dir.is_dir() {
+        return Ok(());
+    }
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|err| Error::folder("make the folder", dir, err))
+    made.map_err(|err| Error::folder("make the folder", dir, err))?;
+    match dir.parent() {
+        Some(above) if above.as_os_str().is_empty() => sync_path(Path::new(".")),
+        Some(above) => sync_path(above),
+        None => Ok(()),
+    }
 }
 
 /// Opens the database in `dir`.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::layout::{self, Table};
 use super::stage::Layer;
-use super::{Error, Store, ids};
+use super::{Error, Store, ids, record};
 
 /// The largest body, in bytes.
 pub const BODY_MAX: usize = 256 * 1024;
@@ -231,6 +231,28 @@ impl Store {
                 }
                 // Between two rows of a scan the writer may have ended this one.
                 found.extend(disk.get::<Delivery>(&Table::Deliveries.ulid(ulid))?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// The deliveries that wait, in the order in which they were posted, from the one after `after` on (from the first
+    /// without it), at most `limit`; also those whose time has not come.
+    pub async fn deliveries_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<Delivery>, Error> {
+        let from = match after {
+            None => 0,
+            Some(id) => ids::parse(PREFIX, id).map_or(0, |ulid| ulid.saturating_add(1)),
+        };
+        let durable = self.durable_id();
+        self.read(move |disk| {
+            let mut found = Vec::new();
+            for row in disk.scan_from(&Table::Deliveries.prefix(), &Table::Deliveries.ulid(from)) {
+                let (key, payload) = row?;
+                if found.len() >= limit || layout::ulid_of(&key)? > durable {
+                    break;
+                }
+                found.push(record::from_json(&key, &payload)?);
             }
             Ok(found)
         })

@@ -132,3 +132,195 @@ pub(super) fn removed_accounts(disk: &super::disk::Disk) -> Result<Vec<String>, 
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::{Content, Sent, Status};
+    use crate::event::Source;
+    use crate::store::batch::{Batch, PageMark};
+    use crate::store::disk::Disk;
+    use crate::store::kv::{KvOp, KvWrite};
+    use crate::store::runs::Verdict;
+    use crate::store::stage::{self, Head, Rows};
+
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+
+    fn commit(disk: &Disk, batch: Batch, now: i64) {
+        let head = Head::read(disk).unwrap();
+        let staged = stage::stage(disk, &Rows::new(), head, batch, now).unwrap();
+        disk.apply(staged.rows).unwrap();
+    }
+
+    /// Sweeps a whole round and says how many steps it took.
+    fn round(disk: &Disk, now: i64) -> usize {
+        let mut sweep = Sweep::default();
+        for steps in 1.. {
+            let nothing = Rows::new();
+            let mut layer = Layer::over(disk, &nothing, Head::default());
+            let over = sweep.step(&mut layer, now).unwrap();
+            let rows = layer.into_rows();
+            assert!(rows.len() <= 128);
+            disk.apply(rows).unwrap();
+            if over {
+                return steps;
+            }
+        }
+        unreachable!()
+    }
+
+    fn count(disk: &Disk, table: Table) -> usize {
+        disk.scan(&table.prefix()).map(Result::unwrap).count()
+    }
+
+    fn seen(n: i64) -> Batch {
+        let json = format!(r#"{{"id":"M{n}","chat":"c","timestamp":{n}}}"#);
+        let draft = crate::event::Draft {
+            event: crate::event::Kind::MESSAGE,
+            account: Some("a".parse().unwrap()),
+            timestamp: n,
+            origin: crate::event::Origin::Live,
+            data: serde_json::from_str(&json).unwrap(),
+        };
+        let once = crate::store::batch::Once {
+            account: "a".parse().unwrap(),
+            chat: "c".to_owned(),
+            message_id: format!("M{n}"),
+            kind: "message".to_owned(),
+        };
+        Batch {
+            events: vec![crate::store::batch::NewEvent {
+                draft,
+                once: Some(once),
+            }],
+            page: Some(PageMark {
+                account: "a".parse().unwrap(),
+                page_id: format!("P{n}"),
+                page_seq: 1,
+            }),
+            ..Batch::default()
+        }
+    }
+
+    fn intent(key: &str, keep_until: Option<i64>, answered: bool) -> (String, Option<Intent>) {
+        let intent = Intent {
+            key: key.to_owned(),
+            account: "a".parse().unwrap(),
+            chat: None,
+            message_id: None,
+            page_id: None,
+            to: "1".to_owned(),
+            content: Content::Text {
+                text: String::new(),
+                quote: None,
+                mentions: Vec::new(),
+            },
+            source: Source::Api,
+            made_at: 0,
+            answer: answered.then(|| Sent {
+                id: "M".to_owned(),
+                status: Status::Sent,
+            }),
+            keep_until,
+        };
+        (key.to_owned(), Some(intent))
+    }
+
+    #[test]
+    fn compared_ids_and_page_marks_go_after_fifteen_days_and_not_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), 1 << 24).unwrap();
+        // 300 of the first day, more than a step looks at; 5 of the tenth.
+        for n in 0..300 {
+            commit(&disk, seen(n), 1);
+        }
+        for n in 300..305 {
+            commit(&disk, seen(n), 10 * DAY);
+        }
+        round(&disk, 15 * DAY);
+        assert_eq!((count(&disk, Table::Seen), count(&disk, Table::PageMarks)), (305, 305));
+        assert!(round(&disk, 15 * DAY + 2) > 10);
+        assert_eq!((count(&disk, Table::Seen), count(&disk, Table::PageMarks)), (5, 5));
+        assert_eq!((count(&disk, Table::Journal), count(&disk, Table::ChatMarks)), (305, 1));
+        // A message that was forgotten so is a new one.
+        commit(&disk, seen(0), 16 * DAY);
+        assert_eq!(count(&disk, Table::Journal), 306);
+    }
+
+    #[test]
+    fn expired_values_go_with_all_their_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), 1 << 24).unwrap();
+        let set = |key: &str, expires_at| KvWrite {
+            space: "s".to_owned(),
+            key: key.to_owned(),
+            op: KvOp::Set(vec![b'1'; kv::VALUE_MAX]),
+            expires_at,
+        };
+        let kv = vec![set("gone", Some(10)), set("stays", Some(11)), set("ever", None)];
+        commit(&disk, Batch { kv, ..Batch::default() }, 1);
+        assert_eq!(count(&disk, Table::Parts), 3);
+        round(&disk, 10);
+        assert_eq!((count(&disk, Table::Kv), count(&disk, Table::Parts)), (2, 2));
+    }
+
+    #[test]
+    fn intents_go_when_their_time_is_over_and_open_ones_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), 1 << 24).unwrap();
+        let intents = vec![
+            intent("answered", Some(10), true),
+            intent("open", Some(10), false),
+            intent("of a run", None, true),
+        ];
+        commit(
+            &disk,
+            Batch {
+                intents,
+                ..Batch::default()
+            },
+            1,
+        );
+        round(&disk, 10);
+        assert_eq!(count(&disk, Table::Intents), 3);
+        round(&disk, 11);
+        assert_eq!(count(&disk, Table::Intents), 2);
+        round(&disk, 16 * DAY);
+        assert_eq!(count(&disk, Table::Intents), 1);
+    }
+
+    #[test]
+    fn verdicts_go_when_every_script_has_passed_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), 1 << 24).unwrap();
+        let verdicts = (0..10).map(|offset| (offset, Verdict::default())).collect();
+        commit(
+            &disk,
+            Batch {
+                verdicts,
+                ..Batch::default()
+            },
+            1,
+        );
+        round(&disk, 1);
+        assert_eq!(count(&disk, Table::Verdicts), 10);
+        let positions = vec![
+            ("fast".to_owned(), Position::start(9)),
+            ("slow".to_owned(), Position::start(4)),
+        ];
+        commit(
+            &disk,
+            Batch {
+                positions,
+                ..Batch::default()
+            },
+            1,
+        );
+        round(&disk, 1);
+        let left: Vec<u64> = disk
+            .scan(&Table::Verdicts.prefix())
+            .map(|row| layout::number_of(&row.unwrap().0).unwrap())
+            .collect();
+        assert_eq!(left, [4, 5, 6, 7, 8, 9]);
+    }
+}

@@ -7,29 +7,23 @@
 //! `apply_batch`, then synced. No timer delays it. While the database is closed after a failure of the disk, batches are
 //! answered with [`Error::Down`] at once.
 
-use std::path::{Path, PathBuf};
+mod recovery;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{Batch, Committed, ROWS_PER_COMMIT};
-use super::disk::Disk;
 use super::journal::Numbered;
-use super::layout::Table;
-use super::lock::{self, Lock};
+use super::lock::Lock;
 use super::stage::{self, Head, Layer, Rows};
 use super::sweep::{self, Sweep};
-use super::{Error, FOLDER, Shared, durable, unpoisoned};
-
-/// The schema that this program writes and reads.
-const SCHEMA: u32 = 1;
+use super::{Error, Shared, unpoisoned};
 
 /// Batches in one commit.
 const BATCHES: usize = 64;
-
-/// Waits before the database is opened again: the first, doubled up to the longest.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// When the first round of the sweep begins, and the time from one round to the next.
 const ROUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
@@ -46,79 +40,8 @@ pub(super) enum Command {
     Close { answer: ClosedAnswer },
 }
 
-/// Takes the folder, opens the database and starts the thread.
-pub(super) fn start(dir: &Path, cache_bytes: u64, queue: mpsc::Receiver<Command>) -> Result<Arc<Shared>, Error> {
-    durable::make_folder(dir)?;
-    let lock = lock::take(dir)?;
-    let folder = dir.join(FOLDER);
-    let disk = Disk::open(&folder, cache_bytes)?;
-    let head = inspect(&disk, &folder)?;
-    let removed = sweep::removed_accounts(&disk)?;
-    let shared = Arc::new(Shared {
-        disk: Some(disk).into(),
-        down: Error::Closed.into(),
-        head: watch::Sender::new(head.offset),
-        outbox: watch::Sender::new(0),
-        durable_id: head.ids.last().into(),
-        tail: Default::default(),
-    });
-    let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let writer = Writer {
-        folder,
-        cache_bytes,
-        shared: shared.clone(),
-        queue,
-        clock: clock.map_err(|err| Error::folder("make a timer for", dir, err))?,
-        head,
-        removed,
-        sweep: Sweep::default(),
-        next_step: Instant::now() + ROUNDS.0,
-        carry: None,
-        closing: None,
-    };
-    std::thread::Builder::new()
-        .name("wharf-store".to_owned())
-        .spawn(move || writer.run(lock))
-        .map_err(|err| Error::folder("start the writer of", dir, err))?;
-    Ok(shared)
-}
-
-/// Checks schema and numbering of a database that was just opened; a new one gets its schema.
-fn inspect(disk: &Disk, folder: &Path) -> Result<Head, Error> {
-    let key = Table::Schema.prefix();
-    match disk.get::<u32>(&key)? {
-        Some(SCHEMA) => {}
-        Some(found) if found > SCHEMA => {
-            return Err(Error::NewerSchema {
-                dir: folder.to_owned(),
-                found,
-                known: SCHEMA,
-            });
-        }
-        Some(found) => return Err(Error::corrupt(format!("schema {found} was never written by any wharf"))),
-        None if disk.is_empty() => {
-            let nothing = Rows::new();
-            let mut layer = Layer::over(disk, &nothing, Head::default());
-            layer.put(key, &SCHEMA)?;
-            disk.apply(layer.into_rows())?;
-            disk.sync()?;
-        }
-        None => return Err(Error::corrupt("it has rows and no schema")),
-    }
-    let head = Head::read(disk)?;
-    let mut beyond = disk.scan_from(&Table::Journal.prefix(), &Table::Journal.numbered(head.offset));
-    if let Some(row) = beyond.next() {
-        let what = format!(
-            "its head is {}, and there is row {}",
-            head.offset,
-            row?.0.escape_ascii()
-        );
-        return Err(Error::corrupt(what));
-    }
-    Ok(head)
-}
-
-struct Writer {
+/// The thread's own state.
+pub(super) struct Writer {
     folder: PathBuf,
     cache_bytes: u64,
     shared: Arc<Shared>,
@@ -156,7 +79,33 @@ struct Group {
 }
 
 impl Writer {
-    fn run(mut self, lock: Lock) {
+    /// A writer for a database that was just opened and lies in `shared`.
+    pub(super) fn new(
+        folder: PathBuf,
+        cache_bytes: u64,
+        shared: Arc<Shared>,
+        queue: mpsc::Receiver<Command>,
+        head: Head,
+        removed: Vec<String>,
+    ) -> Result<Writer, Error> {
+        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        Ok(Writer {
+            clock: clock.map_err(|err| Error::folder("make a timer for the store in", &folder, err))?,
+            folder,
+            cache_bytes,
+            shared,
+            queue,
+            head,
+            removed,
+            sweep: Sweep::default(),
+            next_step: Instant::now() + ROUNDS.0,
+            carry: None,
+            closing: None,
+        })
+    }
+
+    /// Works until the store is closed or has no handles any more; the folder is let go of at the end.
+    pub(super) fn run(mut self, lock: Lock) {
         while self.closing.is_none() {
             let result = match self.wait(self.next_step) {
                 Wake::Command(Command::Commit { batch, answer }) => self.commit(batch, answer),
@@ -213,7 +162,9 @@ impl Writer {
             posts: false,
             removed: Vec::new(),
         };
-        let done = self.gather(&mut group, batch, answer).and_then(|()| self.write(&group));
+        let done = self
+            .gather(&mut group, batch, answer)
+            .and_then(|()| self.write(&mut group));
         if let Err(err) = done {
             for (answer, _) in group.made {
                 drop(answer.send(Err(err.clone())));
@@ -289,7 +240,7 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&self, group: &Group) -> Result<(), Error> {
+    fn write(&self, group: &mut Group) -> Result<(), Error> {
         if group.rows.is_empty() {
             return Ok(());
         }
@@ -297,7 +248,7 @@ impl Writer {
         let Some(disk) = disk.as_ref() else {
             return Err(Error::Closed);
         };
-        disk.apply(group.rows.clone())?;
+        disk.apply(std::mem::take(&mut group.rows))?;
         if group.events.iter().any(|(_, event)| event.event.is_message()) {
             tracing::trace!(target: "wharf::path", "message in commit");
         }
@@ -376,80 +327,6 @@ impl Writer {
             disk.sync()?;
         }
         Ok(over)
-    }
-
-    /// Closes the database; what waited for it fails with `why` from now on.
-    fn shut(&self, why: Error) -> Result<(), Error> {
-        *unpoisoned(self.shared.down.lock()) = why;
-        let disk = unpoisoned(self.shared.disk.write()).take();
-        let Some(disk) = disk else { return Ok(()) };
-        let last = disk.sync();
-        disk.close();
-        last
-    }
-
-    /// After a failure of the disk: closes and opens again until it works or the store is closed.
-    fn recover(&mut self, why: Error) {
-        tracing::error!(error = %why, "the store failed; it is closed and opened again");
-        *unpoisoned(self.shared.down.lock()) = why;
-        if let Some(disk) = unpoisoned(self.shared.disk.write()).take() {
-            disk.close();
-        }
-        let mut pause = BACK_OFF.0;
-        loop {
-            self.refuse_until(Instant::now() + pause);
-            if self.closing.is_some() {
-                return;
-            }
-            match self.reopen() {
-                Ok(()) => return tracing::info!("the store is open again"),
-                Err(err) => {
-                    pause = (pause * 2).min(BACK_OFF.1);
-                    tracing::error!(error = %err, retry_in = ?pause, "the store does not open");
-                    *unpoisoned(self.shared.down.lock()) = Error::down(err);
-                }
-            }
-        }
-    }
-
-    fn refuse_until(&mut self, until: Instant) {
-        loop {
-            match self.wait(until) {
-                Wake::Command(Command::Commit { answer, .. }) => {
-                    let why = unpoisoned(self.shared.down.lock()).clone();
-                    drop(answer.send(Err(why)));
-                }
-                Wake::Command(Command::Close { answer }) => {
-                    self.closing = Some(answer);
-                    return;
-                }
-                Wake::Deadline => return,
-                Wake::NoHandles => return self.closing = Some(oneshot::channel().0),
-            }
-        }
-    }
-
-    fn reopen(&mut self) -> Result<(), Error> {
-        let disk = Disk::open(&self.folder, self.cache_bytes)?;
-        let head = inspect(&disk, &self.folder)?;
-        if head.commit < self.head.commit || head.offset < self.head.offset {
-            disk.close();
-            let what = format!(
-                "commit {} was acknowledged, the disk ends at {}",
-                self.head.commit, head.commit
-            );
-            return Err(Error::corrupt(what));
-        }
-        self.removed = sweep::removed_accounts(&disk)?;
-        self.sweep = Sweep::default();
-        self.head = head;
-        *unpoisoned(self.shared.durable_id.lock()) = head.ids.last();
-        // What the failed commit held was never given out; readers take it from the disk.
-        *self.shared.tail() = Default::default();
-        *unpoisoned(self.shared.disk.write()) = Some(disk);
-        self.shared.head.send_replace(head.offset);
-        self.shared.outbox.send_modify(|changes| *changes += 1);
-        Ok(())
     }
 }
 

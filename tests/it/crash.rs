@@ -54,29 +54,19 @@ mod browser {
                     tick.tick().await;
                     let n = count.fetch_add(1, Ordering::Relaxed);
                     let work = if n.is_multiple_of(4) { "w" } else { "" };
-                    phones
-                        .write(WRITERS[n % WRITERS.len()], SHOP, &format!("m{n}{work}"))
-                        .await;
+                    phones.write(WRITERS[n % WRITERS.len()], SHOP, &format!("m{n}{work}")).await;
                 }
             })
         };
 
         for round in 0..ROUNDS {
-            for step in [
-                "message in ring",
-                "message in commit",
-                "message in handler",
-                "message in send",
-            ] {
+            for step in ["message in ring", "message in commit", "message in handler", "message in send"] {
                 let from = host.logged();
                 host.line(from, step).await;
                 host.kill();
                 host = Host::start_logging(&home, trace).await;
                 host.state("shop", "ready").await;
-                eprintln!(
-                    "round {round}: killed at {step:?} after {} messages",
-                    count.load(Ordering::Relaxed)
-                );
+                eprintln!("round {round}: killed at {step:?} after {} messages", count.load(Ordering::Relaxed));
             }
         }
         done.store(true, Ordering::Relaxed);
@@ -88,12 +78,7 @@ mod browser {
         let answers = loop {
             let mut answers: HashMap<String, usize> = HashMap::new();
             for number in WRITERS {
-                for text in phones
-                    .texts(number)
-                    .await
-                    .into_iter()
-                    .filter(|text| text.starts_with("re "))
-                {
+                for text in phones.texts(number).await.into_iter().filter(|text| text.starts_with("re ")) {
                     *answers.entry(text).or_default() += 1;
                 }
             }
@@ -104,11 +89,7 @@ mod browser {
             if answers.len() == written || still.elapsed() > Duration::from_secs(20) {
                 break answers;
             }
-            assert!(
-                since.elapsed() < Duration::from_secs(180),
-                "{} of {written} answered",
-                answers.len()
-            );
+            assert!(since.elapsed() < Duration::from_secs(180), "{} of {written} answered", answers.len());
             tokio::time::sleep(Duration::from_millis(250)).await;
         };
         assert_eq!(host.stop().await, Some(0));
@@ -118,14 +99,8 @@ mod browser {
         assert!(doubled.is_empty(), "answered more than once: {doubled:?}");
         let missing = written - answers.len();
         let unknown = unknown_sends(&home).await;
-        eprintln!(
-            "{written} messages, {} answered once, {unknown} reported as unknown",
-            answers.len()
-        );
-        assert!(
-            missing <= unknown,
-            "{missing} messages without an answer, only {unknown} reported as unknown"
-        );
+        eprintln!("{written} messages, {} answered once, {unknown} reported as unknown", answers.len());
+        assert!(missing <= unknown, "{missing} messages without an answer, only {unknown} reported as unknown");
         assert!(unknown <= 4 * ROUNDS, "{unknown} unknown: more than one for each kill");
     }
 
@@ -136,10 +111,7 @@ mod browser {
             let events = store.events(from, 500).await.unwrap();
             let Some((last, _)) = events.last() else { break };
             from = last + 1;
-            unknown += events
-                .iter()
-                .filter(|(_, event)| event.event == Kind::parse("action.unknown").unwrap())
-                .count();
+            unknown += events.iter().filter(|(_, event)| event.event == Kind::parse("action.unknown").unwrap()).count();
         }
         store.close().await.unwrap();
         unknown

@@ -2,7 +2,17 @@
 //!
 //! Tests that start a browser live in a module `browser`, which nextest runs two at a time.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+
+mod admin;
 mod crash;
 mod journey;
 mod layers;
+mod page;
+mod script;
+mod script_tools;
+mod session;
+mod simulator;
+mod store;
 mod support;
+mod webhook;

@@ -5,76 +5,63 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// What came back.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
-    pub bytes: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) bytes: Vec<u8>,
     /// `null` where the body is not JSON.
-    pub json: Value,
+    pub(crate) json: Value,
 }
 
-pub struct Client {
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} with {} bytes: {}", self.status, self.bytes.len(), self.json)
+    }
+}
+
+pub(crate) struct Client {
     base: String,
     key: Option<String>,
     inner: reqwest::Client,
 }
 
 impl Client {
-    pub fn new(base: &str, key: Option<&str>) -> Self {
+    pub(crate) fn new(base: &str, key: Option<&str>) -> Self {
         // Another test of this process may have done it.
         rustls::crypto::ring::default_provider().install_default().ok();
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "the guard of addresses is for the host, not for its tests"
-        )]
-        let inner = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(60))
-            .build()
-            .unwrap();
-        Self {
-            base: base.to_owned(),
-            key: key.map(str::to_owned),
-            inner,
-        }
+        #[allow(clippy::disallowed_methods, reason = "the guard of addresses is for the host, not for its tests")]
+        let inner = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        Self { base: base.to_owned(), key: key.map(str::to_owned), inner }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.request(reqwest::Method::GET, path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.request(reqwest::Method::POST, path, Some(body)).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
         self.request(reqwest::Method::PUT, path, Some(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.request(reqwest::Method::DELETE, path, None).await
     }
 
-    pub async fn request(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn request(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Answer {
         let mut request = self.inner.request(method, format!("{}{path}", self.base));
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
         if let Some(body) = body {
-            request = request
-                .header("content-type", "application/json")
-                .body(body.to_string());
+            request = request.header("content-type", "application/json").body(body.to_string());
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.unwrap().to_vec();
         let json = serde_json::from_slice(&bytes).unwrap_or_default();
-        Answer {
-            status,
-            headers,
-            bytes,
-            json,
-        }
+        Answer { status, headers, bytes, json }
     }
 }

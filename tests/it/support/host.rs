@@ -13,16 +13,16 @@ use tokio::sync::watch;
 use super::client::{Answer, Client};
 
 /// Longest time for anything that involves a browser on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The files of a host: configuration, scripts, data. Survives the host.
-pub struct Home {
+pub(crate) struct Home {
     folder: tempfile::TempDir,
 }
 
 impl Home {
     /// Makes a home whose WhatsApp is at `url`; `extra` is added to the configuration.
-    pub fn new(url: &str, extra: &str) -> Self {
+    pub(crate) fn new(url: &str, extra: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = Self { folder };
         std::fs::create_dir(home.path().join("scripts")).unwrap();
@@ -31,7 +31,7 @@ impl Home {
     }
 
     /// Writes the configuration anew.
-    pub fn configure(&self, url: &str, extra: &str) {
+    pub(crate) fn configure(&self, url: &str, extra: &str) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let library = root.join("node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js");
         let mut text = String::new();
@@ -39,54 +39,57 @@ impl Home {
         writeln!(text, "[whatsapp]\nurl = \"{url}\"\nlibrary = \"{}\"", library.display()).unwrap();
         // The tests may run as root, for whom Chromium's sandbox does not work.
         let sandbox = !rustix::process::geteuid().is_root();
-        writeln!(
-            text,
-            "[browser]\nsandbox = {sandbox}\nsnapshot_interval = [\"0s\", \"0s\"]"
-        )
-        .unwrap();
+        writeln!(text, "[browser]\nsandbox = {sandbox}\nsnapshot_interval = [\"0s\", \"0s\"]").unwrap();
         writeln!(text, "[scripts]\nplugins = \"{}\"", root.join("plugins").display()).unwrap();
         text.push_str(extra);
         std::fs::write(self.config(), text).unwrap();
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.path().join("config.toml")
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.path().join("data")
     }
 
     /// Saves a script as an editor does: beside, then renamed.
-    pub fn script(&self, name: &str, text: &str) {
+    pub(crate) fn script(&self, name: &str, text: &str) {
         let path = self.path().join("scripts").join(name);
         let beside = path.with_extension("tmp~");
         std::fs::write(&beside, text).unwrap();
         std::fs::rename(beside, path).unwrap();
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
-        command
-            .args(arguments)
-            .arg("--config")
-            .arg(self.config())
-            .current_dir(self.path());
+        command.args(arguments).arg("--config").arg(self.config()).current_dir(self.path());
         command
     }
 
     /// Processes that work on one of its profiles.
-    pub fn browsers(&self) -> Vec<u32> {
+    pub(crate) fn browsers(&self) -> Vec<u32> {
         super::processes_with(&self.data().join("profiles").display().to_string())
     }
 }
 
+impl Drop for Home {
+    fn drop(&mut self) {
+        // A test that failed half-way leaves its browsers to be ended here, by the ids of processes on this home's profiles.
+        for pid in self.browsers() {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+            }
+        }
+    }
+}
+
 /// A running host.
-pub struct Host {
+pub(crate) struct Host {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
     lines: watch::Receiver<usize>,
@@ -95,16 +98,13 @@ pub struct Host {
 
 impl Host {
     /// Starts it and waits until the admin answers.
-    pub async fn start(home: &Home) -> Self {
+    pub(crate) async fn start(home: &Home) -> Self {
         Self::start_logging(home, "info").await
     }
 
-    pub async fn start_logging(home: &Home, level: &str) -> Self {
+    pub(crate) async fn start_logging(home: &Home, level: &str) -> Self {
         let mut command = home.command(&["run"]);
-        command
-            .env("WHARF_LOG__LEVEL", level)
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null());
+        command.env("WHARF_LOG__LEVEL", level).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -117,21 +117,9 @@ impl Host {
                 counter.send_modify(|count| *count += 1);
             }
         });
-        let mut host = Self {
-            child,
-            log,
-            lines,
-            client: Client::new("http://127.0.0.1:1", None),
-        };
+        let mut host = Self { child, log, lines, client: Client::new("http://127.0.0.1:1", None) };
         let line = host.line(0, "the admin is at ").await;
-        let url = line
-            .split("the admin is at ")
-            .nth(1)
-            .unwrap()
-            .split('/')
-            .take(3)
-            .collect::<Vec<_>>()
-            .join("/");
+        let url = line.split("the admin is at ").nth(1).unwrap().split('/').take(3).collect::<Vec<_>>().join("/");
         let made = home.command(&["key", "new"]).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
@@ -140,17 +128,10 @@ impl Host {
     }
 
     /// Waits for a line of the log, from line `from` on, that holds `text`.
-    pub async fn line(&mut self, from: usize, text: &str) -> String {
+    pub(crate) async fn line(&mut self, from: usize, text: &str) -> String {
         let found = async {
             loop {
-                let line = self
-                    .log
-                    .lock()
-                    .unwrap()
-                    .iter()
-                    .skip(from)
-                    .find(|line| line.contains(text))
-                    .cloned();
+                let line = self.log.lock().unwrap().iter().skip(from).find(|line| line.contains(text)).cloned();
                 if let Some(line) = line {
                     return Some(line);
                 }
@@ -166,65 +147,61 @@ impl Host {
     }
 
     /// How many lines it has logged so far.
-    pub fn logged(&self) -> usize {
+    pub(crate) fn logged(&self) -> usize {
         self.log.lock().unwrap().len()
     }
 
     /// The lines from `from` on.
-    pub fn log_since(&self, from: usize) -> Vec<String> {
+    pub(crate) fn log_since(&self, from: usize) -> Vec<String> {
         self.log.lock().unwrap().iter().skip(from).cloned().collect()
     }
 
-    pub fn log_text(&self) -> String {
+    pub(crate) fn log_text(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.client.get(path).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.client.post(path, body).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
         self.client.put(path, body).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.client.delete(path).await
     }
 
     /// Makes an account and waits for its QR text.
-    pub async fn create_account(&self, id: &str) -> String {
+    pub(crate) async fn create_account(&self, id: &str) -> String {
         let made = self.post("/api/accounts", json!({ "id": id, "name": id })).await;
         assert!(made.status < 300, "{made:?}");
         self.qr(id).await
     }
 
-    pub async fn qr(&self, id: &str) -> String {
+    pub(crate) async fn qr(&self, id: &str) -> String {
         let path = format!("/api/accounts/{id}/qr");
-        let answer = self
-            .until("a QR code", || self.get(&path), |answer| answer.status == 200)
-            .await;
+        let answer = self.until("a QR code", || self.get(&path), |answer| answer.status == 200).await;
         answer.json["qr"].as_str().unwrap().to_owned()
     }
 
     /// Waits until the account is in this state.
-    pub async fn state(&self, id: &str, state: &str) -> Value {
+    pub(crate) async fn state(&self, id: &str, state: &str) -> Value {
         let path = format!("/api/accounts/{id}");
         let what = format!("{id} {state}");
-        self.until(&what, || self.get(&path), |answer| answer.json["state"] == state)
-            .await
-            .json
+        self.until(&what, || self.get(&path), |answer| answer.json["state"] == state).await.json
     }
 
     /// Asks again and again until the answer is right.
-    pub async fn until<F, A>(&self, what: &str, ask: impl Fn() -> F, right: impl Fn(&A) -> bool) -> A
+    pub(crate) async fn until<F, A>(&self, what: &str, ask: impl Fn() -> F, right: impl Fn(&A) -> bool) -> A
     where
         F: Future<Output = A>,
         A: std::fmt::Debug,
@@ -235,17 +212,13 @@ impl Host {
             if right(&answer) {
                 return answer;
             }
-            assert!(
-                since.elapsed() < PATIENCE,
-                "waited for {what}, got {answer:?}\n{}",
-                self.log_text()
-            );
+            assert!(since.elapsed() < PATIENCE, "waited for {what}, got {answer:?}\n{}", self.log_text());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     /// Asks it to end and waits; answers its exit code.
-    pub async fn stop(mut self) -> Option<i32> {
+    pub(crate) async fn stop(mut self) -> Option<i32> {
         self.signal(rustix::process::Signal::TERM);
         let since = Instant::now();
         while since.elapsed() < PATIENCE {
@@ -258,7 +231,7 @@ impl Host {
     }
 
     /// kill -9, its browsers stay.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.signal(rustix::process::Signal::KILL);
         self.child.wait().unwrap();
     }

@@ -1,12 +1,34 @@
 //! What the tests share.
 
-pub mod client;
-pub mod host;
-pub mod phones;
-pub mod receiver;
+pub(crate) mod browser;
+pub(crate) mod client;
+pub(crate) mod host;
+pub(crate) mod phones;
+pub(crate) mod receiver;
+pub(crate) mod simulator;
+
+use std::time::Duration;
+
+/// Waits until `ready` answers something; `what` names it when it does not come in a minute.
+///
+/// Between two looks it rests a little, because what it waits for is in another process and cannot be awaited.
+pub(crate) async fn until<T>(what: &str, mut ready: impl AsyncFnMut() -> Option<T>) -> T {
+    let wait = async {
+        loop {
+            if let Some(value) = ready().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(Duration::from_secs(60), wait).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited a minute for: {what}"),
+    }
+}
 
 /// Ids of the processes whose command line holds `text`.
-pub fn processes_with(text: &str) -> Vec<u32> {
+pub(crate) fn processes_with(text: &str) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").unwrap();
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| {

@@ -10,20 +10,20 @@ use serde_json::Value;
 
 /// One request.
 #[derive(Clone, Debug)]
-pub struct Received {
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
-    pub json: Value,
+pub(crate) struct Received {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) json: Value,
 }
 
 #[derive(Clone, Default)]
-pub struct Receiver {
+pub(crate) struct Receiver {
     kept: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Receiver {
     /// Listens on a free port; ends with the test's runtime.
-    pub async fn start() -> (Self, SocketAddr) {
+    pub(crate) async fn start() -> (Self, SocketAddr) {
         let receiver = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -33,16 +33,12 @@ impl Receiver {
         (receiver, address)
     }
 
-    pub fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.kept.lock().unwrap().clone()
     }
 }
 
 async fn keep(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) {
     let json = serde_json::from_slice(&body).unwrap_or_default();
-    receiver.kept.lock().unwrap().push(Received {
-        headers,
-        body: body.to_vec(),
-        json,
-    });
+    receiver.kept.lock().unwrap().push(Received { headers, body: body.to_vec(), json });
 }

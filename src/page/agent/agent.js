@@ -1,0 +1,158 @@
+// What the host asks of the page, and the start of wharf's agent. This folder is the only place that names the
+// library's parts.
+
+// Answers are asked for at most until the host has journaled them, moments later.
+const MOST_BEGUN = 10000;
+const PAGE_OF_HISTORY = 50;
+
+// Id to entry: each message that this document was told to send.
+const begun = new Map();
+
+const noChat = (reason) => new Error(`no_chat: ${reason}`);
+const isNoChat = (error) =>
+  ['chat_not_found', 'invalid_wid'].includes(error && error.code) ||
+  /wid error|Chat not found|Failed to find or create chat/.test(reasonOf(error));
+
+async function resolve(to) {
+  const number = to.includes('@') ? null : to.replace(/^\+/, '');
+  if (number !== null && !/^\d{5,20}$/.test(number)) throw noChat('a number has 5 to 20 digits');
+  let wanted = number === null ? to : `${number}@c.us`;
+  if (number !== null && !attempt(() => WPP.chat.get(wanted), null)) {
+    const found = await WPP.contact.queryExists(wanted);
+    if (!found || !found.wid) throw noChat('the number is not on WhatsApp');
+    wanted = text(found.wid);
+  }
+  let chat;
+  try {
+    chat = await WPP.chat.find(wanted);
+  } catch (error) {
+    throw isNoChat(error) ? noChat(reasonOf(error)) : error;
+  }
+  // In the chat that was found: WhatsApp may keep it under another id than was asked for.
+  return { chat: text(chat.id), message_id: text(await WPP.chat.generateMessageID(chat)), page_id: pageId };
+}
+
+const sent = (ack) => ({ status: 'sent', ack });
+const refused = (reason) => ({ status: 'refused', reason });
+
+async function send(id, chat, content) {
+  if (content.kind !== 'text') return refused(`this agent cannot send \`${content.kind}\``);
+  const options = {
+    messageId: id,
+    waitForAck: true,
+    createChat: true,
+    linkPreview: false,
+    markIsRead: false,
+    detectMentioned: false,
+  };
+  if (content.quote) options.quotedMsg = content.quote;
+  if (content.mentions && content.mentions.length > 0) options.mentionedList = content.mentions;
+  try {
+    const result = await WPP.chat.sendTextMessage(chat, content.text, options);
+    const verdict = result.sendMsgResult && (result.sendMsgResult.messageSendResult || result.sendMsgResult);
+    // A refused message resolves as well.
+    if (verdict === 'OK' || (!verdict && result.ack > 0)) return sent(Math.max(1, result.ack || 0));
+    return refused(text(verdict) || `ack ${result.ack}`);
+  } catch (error) {
+    // It may have failed after WhatsApp Web took the message in; then WhatsApp Web goes on with it.
+    const model = attempt(() => WPP.whatsapp.MsgStore.get(id), null);
+    return model && model.ack >= 0 ? sent(model.ack) : refused(reasonOf(error));
+  }
+}
+
+function order(id, chat, content) {
+  const before = begun.get(id);
+  if (before) return before.promise;
+  const entry = { answer: null, promise: null };
+  begun.set(id, entry);
+  bounded(begun, MOST_BEGUN, (old) => old.answer !== null);
+  entry.promise = send(id, chat, content).then((answer) => (entry.answer = answer));
+  return entry.promise;
+}
+
+function ask(page, id) {
+  if (page !== pageId) return { known: 'other' };
+  const entry = begun.get(id);
+  if (!entry) return { known: 'never' };
+  return entry.answer ? { known: 'answered', answer: entry.answer } : { known: 'running' };
+}
+
+async function findMessage(chat, id) {
+  for (const chatIsLoaded of [false, true]) {
+    try {
+      const model = await WPP.chat.getMessageById(id);
+      return typeof model.ack === 'number' ? model.ack : 0;
+    } catch (error) {
+      if (error && error.code === 'msg_not_found') return null;
+      if (!isNoChat(error)) throw error;
+      if (chatIsLoaded || !(await WPP.chat.find(chat).catch(() => null))) return null;
+    }
+  }
+  return null;
+}
+
+async function chats(limit) {
+  const models = await WPP.chat.list({ ignoreGroupMetadata: true });
+  return Array.from(models, (chat) => ({
+    id: text(chat.id),
+    timestamp_ms: Math.round(Number(chat.t) * 1000) || 0,
+    unread: typeof chat.unreadCount === 'number' ? chat.unreadCount : 0,
+  }))
+    .sort((one, other) => other.timestamp_ms - one.timestamp_ms)
+    .slice(0, limit);
+}
+
+async function history(chat, untilMs, limit) {
+  const model = attempt(() => WPP.chat.get(chat), null) || (await WPP.chat.find(chat));
+  const found = new Map();
+  const take = (messages) => {
+    for (const message of messages) if (message && message.id) found.set(text(message.id), message);
+  };
+  const oldest = () => [...found.values()].reduce((one, other) => (one && one.t <= other.t ? one : other), null);
+  take(attempt(() => model.msgs.getModelsArray(), []));
+  take(await WPP.chat.getMessages(text(model.id), { count: PAGE_OF_HISTORY }));
+  for (;;) {
+    const first = oldest();
+    const before = found.size;
+    if (!first || first.t * 1000 <= untilMs || before >= limit + PAGE_OF_HISTORY) break;
+    const earlier = { count: PAGE_OF_HISTORY, direction: 'before', id: text(first.id) };
+    take(await WPP.chat.getMessages(text(model.id), earlier));
+    if (found.size === before) break;
+  }
+  return [...found.values()]
+    .filter((message) => message.type !== ENCRYPTED && !NOTICES.has(message.type) && message.t * 1000 > untilMs)
+    .sort((one, other) => one.t - other.t)
+    .slice(-limit)
+    .map(plain);
+}
+
+const METHODS = {
+  ack: acknowledge,
+  drain,
+  resolve,
+  order,
+  ask,
+  find_message: findMessage,
+  chats,
+  history,
+  // The library waits here for a code that may never come; the code is an event anyway.
+  refresh_qr: () => void WPP.conn.refreshQR().catch((error) => trouble(reasonOf(error))),
+  logout: () => WPP.conn.logout().then(() => null),
+};
+
+const agent = {
+  status: () => JSON.stringify(status()),
+  async call(method, values) {
+    try {
+      const result = await METHODS[method](...values);
+      return JSON.stringify({ ok: result === undefined ? null : result });
+    } catch (error) {
+      return JSON.stringify({ failed: reasonOf(error) });
+    }
+  },
+};
+
+Object.defineProperty(window, 'wharf$agent', { value: Object.freeze(agent) });
+
+if (attempt(() => typeof WPP.on === 'function', false)) listen();
+else trouble('the in-page library did not start');

@@ -1,0 +1,98 @@
+// The ring of events: numbered here, kept until the host has acknowledged them.
+//
+// At most IN_FLIGHT events are with the host at a time; the others wait here. When the ring is full the oldest that
+// waits is dropped, and a `gap` with the number of what was dropped goes out in its place.
+
+const BINDING = 'wharf$report';
+const RING_EVENTS = 10000;
+const RING_CHARACTERS = 8 * 1024 * 1024;
+// Half of what the host's own queue takes, so that reporting all of it once more still fits.
+const IN_FLIGHT = 512;
+
+const hex = (byte) => byte.toString(16).padStart(2, '0');
+const pageId = Array.from(crypto.getRandomValues(new Uint8Array(16)), hex).join('');
+
+let lastSeq = 0;
+let ringSize = 0;
+let gap = null;
+// Number to text, in the order of the numbers: what the host has got, and what it has not.
+const flying = new Map();
+const waiting = new Map();
+
+const packed = (seq, event) => JSON.stringify({ page_id: pageId, page_seq: seq, event });
+
+function report(event) {
+  lastSeq += 1;
+  const text = packed(lastSeq, event);
+  ringSize += text.length;
+  waiting.set(lastSeq, text);
+  while (waiting.size > 1 && (waiting.size + flying.size > RING_EVENTS || ringSize > RING_CHARACTERS)) dropOldest();
+  pump();
+}
+
+// What went wrong in here, for the host's log: not an event, so it has no number and nobody acknowledges it.
+function trouble(reason) {
+  const send = window[BINDING];
+  if (typeof send === 'function') send(packed(0, { type: 'trouble', reason }));
+}
+
+function dropOldest() {
+  const [seq, text] = waiting.entries().next().value;
+  waiting.delete(seq);
+  ringSize -= text.length;
+  gap = { seq, dropped: (gap ? gap.dropped : 0) + 1 };
+}
+
+function pump() {
+  const send = window[BINDING];
+  // Without a host there is nobody to tell; `drain` comes when there is one.
+  if (typeof send !== 'function') return;
+  while (flying.size < IN_FLIGHT && (gap || waiting.size > 0)) {
+    if (gap) {
+      const text = packed(gap.seq, { type: 'gap', dropped: gap.dropped });
+      ringSize += text.length;
+      waiting.delete(gap.seq);
+      flying.set(gap.seq, text);
+      gap = null;
+      send(text);
+    } else {
+      const [seq, text] = waiting.entries().next().value;
+      waiting.delete(seq);
+      flying.set(seq, text);
+      send(text);
+    }
+  }
+}
+
+function forget(kept, upTo) {
+  for (const [seq, text] of kept) {
+    if (seq > upTo) break;
+    kept.delete(seq);
+    ringSize -= text.length;
+  }
+}
+
+function acknowledge(page, seq) {
+  if (page !== pageId) return;
+  forget(flying, seq);
+  forget(waiting, seq);
+  if (gap && gap.seq <= seq) gap = null;
+  pump();
+}
+
+// All that is not acknowledged goes out again, from the oldest.
+function drain() {
+  const rest = [...waiting];
+  const hole = gap;
+  waiting.clear();
+  gap = null;
+  for (const [seq, text] of flying) waiting.set(seq, text);
+  flying.clear();
+  if (hole) {
+    const text = packed(hole.seq, { type: 'gap', dropped: hole.dropped });
+    ringSize += text.length;
+    waiting.set(hole.seq, text);
+  }
+  for (const [seq, text] of rest) waiting.set(seq, text);
+  pump();
+}

@@ -1,0 +1,362 @@
+//! A script under test: events go in, what it does is asked for.
+//!
+//! In: a file, options, the calls of the test. Out: runs with the real semantics: gates first, one commit, lanes for each
+//! chat, the schedule of tries. Time passes by `advance` only.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use mlua::{AnyUserData, Lua, UserData, UserDataMethods, Value as LuaValue};
+use serde_json::{Map, Value, json};
+
+use crate::action::FailureKind;
+use crate::config::Config;
+use crate::event::{Event, Kind, Origin, SCHEMA};
+use crate::script::api::convert;
+use crate::script::error::suggestion;
+use crate::script::filter::parse_duration;
+use crate::script::generation::{self, Generation, Setup};
+use crate::script::listing;
+use crate::script::run::Place;
+use crate::script::vm::Limits;
+use crate::script::world::World;
+
+use super::expect;
+use super::world::Invented;
+
+/// Waits after a failed try, as the host has them; then the run is dead.
+const TRIES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)];
+
+/// An event that waits in its chat's lane: for its next try, or for the one before it.
+struct Waiting {
+    event: Arc<Event>,
+    tries: usize,
+    due: i64,
+}
+
+/// One script under test.
+pub(super) struct Bot {
+    generation: Generation,
+    world: Rc<Invented>,
+    lanes: RefCell<BTreeMap<String, VecDeque<Waiting>>>,
+    stopped: Cell<bool>,
+    fault: RefCell<Option<String>>,
+    events: Cell<u64>,
+}
+
+const OPTIONS: &[&str] = &["config", "now", "zone", "accounts", "endpoints"];
+
+/// Fields of `bot:message{…}` that are not fields of the message.
+const ABOUT: &[&str] = &["account", "age", "name", "origin"];
+
+fn wrong(text: impl Into<String>) -> mlua::Error {
+    mlua::Error::runtime(text.into())
+}
+
+fn object_of(value: &LuaValue, what: &str) -> mlua::Result<Map<String, Value>> {
+    match convert::to_json(value).map_err(wrong)? {
+        Value::Object(map) => Ok(map),
+        Value::Null => Ok(Map::new()),
+        Value::Array(list) if list.is_empty() => Ok(Map::new()),
+        other => Err(wrong(format!("{what} is a table with names, not {other}"))),
+    }
+}
+
+fn texts(options: &Map<String, Value>, name: &str, default: &[&str]) -> Vec<String> {
+    let Some(list) = options.get(name).and_then(Value::as_array) else {
+        return default.iter().map(|text| (*text).to_owned()).collect();
+    };
+    list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+impl Bot {
+    /// Loads the file into an invented world.
+    pub(super) fn start(file: &Path, options: &LuaValue, limits: &Limits, host: &Config) -> mlua::Result<Rc<Self>> {
+        let options = object_of(options, "the options of wharf.test")?;
+        for key in options.keys().filter(|key| !OPTIONS.contains(&key.as_str())) {
+            return Err(wrong(format!("wharf.test has no option '{key}'{}", suggestion(key, OPTIONS.iter().copied()))));
+        }
+        let given = match options.get("config") {
+            Some(Value::Object(config)) => config.clone(),
+            _ => Map::new(),
+        };
+        let plan = listing::plan(file, limits, |_, _| given.clone()).map_err(|error| wrong(error.to_string()))?;
+        let zone = options.get("zone").or_else(|| plan.config.get("zone")).and_then(Value::as_str).unwrap_or("UTC");
+        let zone = TimeZone::get(zone).map_err(|_| wrong(format!("there is no time zone '{zone}'")))?;
+        let now = options.get("now").and_then(Value::as_str).unwrap_or("2026-01-05T12:00");
+        let now: DateTime = now.parse().map_err(|_| wrong(format!("now = \"{now}\" is not like \"2026-01-05T07:30\"")))?;
+        let now = zone.to_timestamp(now).map_err(|error| wrong(error.to_string()))?;
+        let endpoints = host.endpoint.keys().map(String::as_str).collect::<Vec<_>>();
+        let world = Rc::new(Invented::new(
+            now.as_millisecond(),
+            zone,
+            texts(&options, "accounts", &["main"]),
+            texts(&options, "endpoints", &endpoints),
+        ));
+        let setup = Setup {
+            number: 1,
+            limits: plan.limits,
+            config: plan.config,
+            permissions: plan.permissions,
+            world: Rc::clone(&world) as Rc<dyn World>,
+        };
+        let generation = generation::load(&plan.source, setup).map_err(|error| wrong(error.headline()))?;
+        Ok(Rc::new(Self {
+            generation,
+            world,
+            lanes: RefCell::default(),
+            stopped: Cell::new(false),
+            fault: RefCell::default(),
+            events: Cell::new(0),
+        }))
+    }
+
+    /// A failed run that the test did not ask about.
+    pub(super) fn unasked(&self) -> Option<String> {
+        self.fault.take().map(|fault| format!("a handler failed: {fault}"))
+    }
+
+    fn still_fine(&self) -> mlua::Result<()> {
+        self.unasked().map_or(Ok(()), |text| Err(wrong(text)))
+    }
+
+    /// An event happens: its lane works on it as soon as those before it have ended.
+    async fn happen(&self, kind: Kind, account: Option<String>, timestamp: i64, origin: Origin, data: Map<String, Value>) -> mlua::Result<()> {
+        self.still_fine()?;
+        let number = self.events.get() + 1;
+        self.events.set(number);
+        let account = account.map(|id| id.parse()).transpose();
+        let event = Arc::new(Event {
+            schema: SCHEMA.to_owned(),
+            id: format!("evt_{number:026}"),
+            seq: number,
+            event: kind,
+            account: account.map_err(|error: crate::event::BadAccountId| wrong(error.to_string()))?,
+            timestamp,
+            origin,
+            data,
+        });
+        let lane = event.chat().unwrap_or_default().to_owned();
+        let waiting = Waiting { event, tries: 0, due: self.world.now() };
+        self.lanes.borrow_mut().entry(lane.clone()).or_default().push_back(waiting);
+        self.work(&lane).await
+    }
+
+    /// Works on a lane until it is empty or its first event has to wait.
+    async fn work(&self, lane: &str) -> mlua::Result<()> {
+        loop {
+            let head = {
+                let lanes = self.lanes.borrow();
+                let head = lanes.get(lane).and_then(VecDeque::front);
+                head.filter(|head| head.due <= self.world.now()).map(|head| (Arc::clone(&head.event), head.tries))
+            };
+            let Some((event, tries)) = head else { return Ok(()) };
+            let fault = self.run(&event, tries).await;
+            let mut lanes = self.lanes.borrow_mut();
+            let Some(queue) = lanes.get_mut(lane) else { return Ok(()) };
+            match (fault, TRIES.get(tries), queue.front_mut()) {
+                (Err(fault), Some(wait), Some(head)) => {
+                    head.tries += 1;
+                    head.due = self.world.now() + millis(*wait);
+                    self.fault.replace(Some(fault));
+                }
+                (fault, _, _) => {
+                    self.fault.replace(fault.err());
+                    queue.pop_front();
+                }
+            }
+        }
+    }
+
+    async fn run(&self, event: &Arc<Event>, tries: usize) -> Result<(), String> {
+        if tries == 0 {
+            self.stopped.set(false);
+            for gate in self.generation.outline().gates_for(event, self.world.now()) {
+                // A gate that fails lets the event pass.
+                if let Ok((stopped, effects)) = self.generation.gate(event, gate).await {
+                    self.world.commit(effects)?;
+                    if stopped {
+                        self.stopped.set(true);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        let ran = self.generation.run(event, tries > 0, Place::free()).await;
+        self.world.commit(ran.map_err(|fault| fault.headline())?)
+    }
+
+    async fn message(&self, fields: Map<String, Value>) -> mlua::Result<()> {
+        let text = |name: &str| fields.get(name).and_then(Value::as_str);
+        let age = text("age").map(parse_duration).transpose().map_err(wrong)?.unwrap_or_default();
+        let timestamp = self.world.now() - millis(age);
+        let chat = text("chat").unwrap_or("491700000002@c.us").to_owned();
+        let own = format!("{}@c.us", "491700000001");
+        let from_me = fields.get("from_me") == Some(&Value::Bool(true));
+        let (from, to) = if from_me { (own, chat.clone()) } else { (chat.clone(), own) };
+        let phone = from.strip_suffix("@c.us").map(str::to_owned);
+        let mut data = json!({
+            "id": format!("{from_me}_{chat}_{}", self.events.get() + 1),
+            "chat": chat, "from": from, "to": to, "author": null,
+            "sender": { "id": from, "lid": null, "phone": phone, "name": text("name") },
+            "from_me": from_me, "source": null, "type": "chat", "body": null, "caption": null, "media": null,
+            "quoted": null, "mentions": [], "timestamp": timestamp, "ack": 1,
+        });
+        for (name, value) in fields.iter().filter(|(name, _)| !ABOUT.contains(&name.as_str())) {
+            let Some(slot) = data.get_mut(name) else {
+                let known = crate::event::MESSAGE_FIELDS.iter().chain(ABOUT).copied();
+                return Err(wrong(format!("a message has no field '{name}'{}", suggestion(name, known))));
+            };
+            match (slot, value) {
+                (Value::Object(parts), Value::Object(given)) => parts.extend(given.clone()),
+                (slot, value) => *slot = value.clone(),
+            }
+        }
+        let kind = if from_me { Kind::MESSAGE_ANY } else { Kind::MESSAGE };
+        let origin = if text("origin") == Some("history") { Origin::History } else { Origin::Live };
+        let account = text("account").map_or_else(|| self.world.first_account(), str::to_owned);
+        let Value::Object(data) = data else { return Ok(()) };
+        self.happen(kind, Some(account), timestamp, origin, data).await
+    }
+
+    async fn event(&self, name: &str, data: Map<String, Value>) -> mlua::Result<()> {
+        let known = crate::event::NAMES.iter().map(|(name, _)| *name);
+        let kind = Kind::parse(name).ok_or_else(|| wrong(format!("no event '{name}'{}", suggestion(name, known))))?;
+        let account = name.starts_with("account.").then(|| self.world.first_account());
+        self.happen(kind, account, self.world.now(), Origin::Live, data).await
+    }
+
+    /// Lets time pass: whatever becomes due on the way is worked on at its time.
+    async fn advance(&self, by: Duration) -> mlua::Result<()> {
+        let end = self.world.now() + millis(by);
+        loop {
+            let due = {
+                let lanes = self.lanes.borrow();
+                let heads = lanes.iter().filter_map(|(lane, queue)| Some((queue.front()?.due, lane.clone())));
+                heads.min().filter(|(due, _)| *due <= end)
+            };
+            let Some((due, lane)) = due else { break };
+            self.fault.take();
+            self.world.set_now(due.max(self.world.now()));
+            self.work(&lane).await?;
+        }
+        self.world.set_now(end);
+        Ok(())
+    }
+
+    fn fail(&self, what: &str, kind: &str) -> mlua::Result<()> {
+        if what != "send" {
+            return Err(wrong(format!("bot:fail(\"{what}\"): only \"send\" can fail")));
+        }
+        let kinds = [FailureKind::NotConnected, FailureKind::Timeout, FailureKind::Refused, FailureKind::RateLimited];
+        let found = kinds.into_iter().find(|known| known.as_str() == kind);
+        let known = kinds.iter().map(|known| known.as_str());
+        self.world.fail_next(found.ok_or_else(|| wrong(format!("no failure '{kind}'{}", suggestion(kind, known))))?);
+        Ok(())
+    }
+
+    fn expect_sent(&self, expected: &Map<String, Value>) -> mlua::Result<()> {
+        let Some(said) = self.world.sent.borrow_mut().pop_front() else {
+            self.still_fine()?;
+            return Err(wrong(format!("expected a message {}, but none was sent", Value::from(expected.clone()))));
+        };
+        expect::said(expected, &said).map_err(wrong)
+    }
+
+    fn expect_webhook(&self, expected: &Map<String, Value>) -> mlua::Result<()> {
+        let Some(posted) = self.world.posted.borrow_mut().pop_front() else {
+            self.still_fine()?;
+            return Err(wrong(format!("expected a delivery {}, but none was posted", Value::from(expected.clone()))));
+        };
+        expect::posted(expected, &posted).map_err(wrong)
+    }
+
+    fn expect_nothing(&self) -> mlua::Result<()> {
+        if let Some(said) = self.world.sent.borrow().front() {
+            return Err(wrong(format!("expected nothing, but {}", expect::tell_said(said))));
+        }
+        if let Some(posted) = self.world.posted.borrow().front() {
+            return Err(wrong(format!("expected nothing, but there is {}", expect::tell_posted(posted))));
+        }
+        Ok(())
+    }
+
+    fn expect_stopped(&self) -> mlua::Result<()> {
+        if self.stopped.get() { Ok(()) } else { Err(wrong("expected a gate to stop the event, but it passed")) }
+    }
+
+    fn expect_error(&self, part: &str) -> mlua::Result<()> {
+        match self.fault.take() {
+            Some(fault) if fault.contains(part) => Ok(()),
+            Some(fault) => Err(wrong(format!("expected an error with '{part}', but it is: {fault}"))),
+            None => Err(wrong("expected a handler to fail, but none did")),
+        }
+    }
+
+    fn expect_kv(&self, key: &str, wanted: &Value) -> mlua::Result<()> {
+        let found = self.world.key(key).map_or(Value::Null, |kept| kept.value);
+        let same = found == *wanted || (found.is_number() && found.as_f64() == wanted.as_f64());
+        if same { Ok(()) } else { Err(wrong(format!("expected kv '{key}' = {wanted}, but it is {found}"))) }
+    }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The bot as the test holds it; empty only in the one that [`prepare`] makes.
+struct Handle(Option<Rc<Bot>>);
+
+impl Handle {
+    fn bot(&self) -> mlua::Result<Rc<Bot>> {
+        self.0.clone().ok_or_else(|| wrong("this bot is gone"))
+    }
+}
+
+impl UserData for Handle {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        let what = "what is expected";
+        methods.add_async_method("message", |_, this, fields: LuaValue| {
+            let bot = this.bot();
+            async move { bot?.message(object_of(&fields, "a message")?).await }
+        });
+        methods.add_async_method("event", |_, this, (name, data): (String, LuaValue)| {
+            let bot = this.bot();
+            async move { bot?.event(&name, object_of(&data, "the data of an event")?).await }
+        });
+        methods.add_async_method("advance", |_, this, by: String| {
+            let bot = this.bot();
+            async move { bot?.advance(parse_duration(&by).map_err(wrong)?).await }
+        });
+        methods.add_method("fail", |_, this, (what, kind): (String, String)| this.bot()?.fail(&what, &kind));
+        methods.add_method("expect_sent", move |_, this, wanted: LuaValue| {
+            this.bot()?.expect_sent(&object_of(&wanted, what)?)
+        });
+        methods.add_method("expect_webhook", move |_, this, wanted: LuaValue| {
+            this.bot()?.expect_webhook(&object_of(&wanted, what)?)
+        });
+        methods.add_method("expect_nothing", |_, this, ()| this.bot()?.expect_nothing());
+        methods.add_method("expect_stopped", |_, this, ()| this.bot()?.expect_stopped());
+        methods.add_method("expect_error", |_, this, part: String| this.bot()?.expect_error(&part));
+        methods.add_method("expect_kv", |_, this, (key, wanted): (String, LuaValue)| {
+            this.bot()?.expect_kv(&key, &convert::to_json(&wanted).map_err(wrong)?)
+        });
+    }
+}
+
+/// Makes the methods of bots, which can be done only while the VM still has its `coroutine` library.
+pub(super) fn prepare(lua: &Lua) -> mlua::Result<()> {
+    lua.create_userdata(Handle(None)).map(drop)
+}
+
+/// Hands a bot to Lua.
+pub(super) fn object(lua: &Lua, bot: Rc<Bot>) -> mlua::Result<AnyUserData> {
+    lua.create_userdata(Handle(Some(bot)))
+}

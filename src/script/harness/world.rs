@@ -1,0 +1,184 @@
+//! The invented world of a test: clock, accounts, endpoints, keys, and a record of what was sent and posted.
+//!
+//! In: calls of the API, and what the test says happens. Out: the same answers as the real world gives. Must not wait.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use crate::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
+use crate::script::AccountState;
+use crate::script::run::{Change, Effects, Posted, Write, number};
+use crate::script::world::{Kept, LogLine, World};
+
+/// A message that the script sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) account: String,
+    pub(super) chat: String,
+    pub(super) text: String,
+    pub(super) quote: Option<String>,
+}
+
+struct Entry {
+    kept: Kept,
+    expires_at: Option<i64>,
+}
+
+/// The world of one bot.
+pub(super) struct Invented {
+    now: Cell<i64>,
+    zone: TimeZone,
+    accounts: BTreeMap<String, State>,
+    endpoints: BTreeSet<String>,
+    keys: RefCell<BTreeMap<String, Entry>>,
+    commits: Cell<u64>,
+    answers: RefCell<HashMap<String, Sent>>,
+    failing: RefCell<VecDeque<FailureKind>>,
+    pub(super) sent: RefCell<VecDeque<Said>>,
+    pub(super) posted: RefCell<VecDeque<Posted>>,
+}
+
+impl Invented {
+    pub(super) fn new(now: i64, zone: TimeZone, accounts: Vec<String>, endpoints: Vec<String>) -> Self {
+        Self {
+            now: Cell::new(now),
+            zone,
+            accounts: accounts.into_iter().map(|id| (id, State::Ready)).collect(),
+            endpoints: endpoints.into_iter().collect(),
+            keys: RefCell::default(),
+            commits: Cell::default(),
+            answers: RefCell::default(),
+            failing: RefCell::default(),
+            sent: RefCell::default(),
+            posted: RefCell::default(),
+        }
+    }
+
+    /// The account that events are of if the test does not say.
+    pub(super) fn first_account(&self) -> String {
+        self.accounts.keys().next().cloned().unwrap_or_default()
+    }
+
+    pub(super) fn set_now(&self, now: i64) {
+        self.now.set(now);
+    }
+
+    /// The next send fails so.
+    pub(super) fn fail_next(&self, kind: FailureKind) {
+        self.failing.borrow_mut().push_back(kind);
+    }
+
+    /// Keeps what a run that ended well wants kept.
+    ///
+    /// # Errors
+    /// A sentence, if a key that is counted up is no number.
+    pub(super) fn commit(&self, effects: Effects) -> Result<(), String> {
+        let version = self.commits.get() + 1;
+        self.commits.set(version);
+        for write in effects.writes {
+            self.write(write, version)?;
+        }
+        self.posted.borrow_mut().extend(effects.posts);
+        for order in effects.queued {
+            // The queue of a gate: whether it can be sent is no longer the script's business.
+            self.deliver(order).ok();
+        }
+        Ok(())
+    }
+
+    fn write(&self, write: Write, version: u64) -> Result<(), String> {
+        let mut keys = self.keys.borrow_mut();
+        let value = match write.change {
+            Change::Delete => {
+                keys.remove(&write.key);
+                return Ok(());
+            }
+            Change::Set(value) => value,
+            Change::Incr(by) => {
+                let now = self.now.get();
+                let live = keys.get(&write.key).filter(|entry| entry.expires_at.is_none_or(|at| at > now));
+                match live.map(|entry| &entry.kept.value) {
+                    None => number(by),
+                    Some(Value::Number(base)) => number(base.as_f64().unwrap_or_default() + by),
+                    Some(other) => return Err(format!("kv.incr: '{}' is not a number but {other}", write.key)),
+                }
+            }
+        };
+        let kept = Kept { value, version };
+        keys.insert(write.key, Entry { kept, expires_at: write.expires_at });
+        Ok(())
+    }
+
+    /// A committed key.
+    pub(super) fn key(&self, key: &str) -> Option<Kept> {
+        let keys = self.keys.borrow();
+        let entry = keys.get(key)?;
+        entry.expires_at.is_none_or(|at| at > self.now.get()).then(|| entry.kept.clone())
+    }
+
+    fn deliver(&self, order: SendOrder) -> Result<Sent, Failure> {
+        if let Some(sent) = self.answers.borrow().get(&order.key) {
+            // A repeated run: the first send stands.
+            return Ok(sent.clone());
+        }
+        let id = order.account.as_str().to_owned();
+        let refuse = |kind, message| Failure { kind, message, account: Some(order.account.clone()) };
+        if !self.accounts.contains_key(&id) {
+            return Err(refuse(FailureKind::NoAccount, format!("there is no account '{id}'")));
+        }
+        if let Some(kind) = self.failing.borrow_mut().pop_front() {
+            let message = format!("account '{id}': the test lets this send fail as {}", kind.as_str());
+            return Err(refuse(kind, message));
+        }
+        let Content::Text { text, quote, .. } = order.content;
+        self.sent.borrow_mut().push_back(Said { account: id, chat: order.to, text, quote });
+        let mut answers = self.answers.borrow_mut();
+        let sent = Sent { id: format!("sent-{}", answers.len() + 1), status: Status::Sent };
+        answers.insert(order.key, sent.clone());
+        Ok(sent)
+    }
+}
+
+impl World for Invented {
+    fn now(&self) -> i64 {
+        self.now.get()
+    }
+
+    fn zone(&self) -> TimeZone {
+        self.zone.clone()
+    }
+
+    fn log(&self, line: LogLine) {
+        tracing::debug!(target: "wharf::script", "{}", line.text);
+    }
+
+    fn account(&self, id: &str) -> Option<AccountState> {
+        let state = *self.accounts.get(id)?;
+        Some(AccountState { state, reason: None, since: self.now.get() })
+    }
+
+    fn has_endpoint(&self, name: &str) -> bool {
+        self.endpoints.contains(name)
+    }
+
+    fn kv_get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Kept>, Failure>> {
+        let kept = self.key(&key);
+        async move { Ok(kept) }.boxed_local()
+    }
+
+    fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>> {
+        let names: Vec<String> = self.keys.borrow().keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
+        let found = names.into_iter().filter_map(|name| self.key(&name).map(|kept| (name, kept))).take(limit).collect();
+        async move { Ok(found) }.boxed_local()
+    }
+
+    fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {
+        let answer = self.deliver(order);
+        async move { answer }.boxed_local()
+    }
+}

@@ -1,0 +1,177 @@
+//! Every message becomes one event: live, reported twice, or found afterwards.
+
+use crate::action::State;
+use crate::event::{Message, Origin};
+use crate::page::PageEvent;
+use crate::session::fake::{Host, Shared, message, one, order};
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+
+/// A linked account whose link is as old as `linked` says, with a host that was killed after it was complete.
+fn start() -> (tempfile::TempDir, Shared, Host) {
+    let (data, world) = (tempfile::tempdir().unwrap(), Shared::linked());
+    let host = Host::start(data.path(), &world).with_ready_account();
+    host.wait_for("account.synced", 1);
+    (data, world, host)
+}
+
+fn linked_since(host: &Host, ago: i64) {
+    let mut record = host.run(host.store.accounts()).unwrap().remove(0);
+    record.linked_at = Some(crate::session::now() - ago);
+    let batch = crate::store::Batch { accounts: vec![(one(), Some(record))], ..crate::store::Batch::default() };
+    host.run(host.store.commit(batch)).unwrap();
+}
+
+fn bodies(host: &Host) -> Vec<String> {
+    host.named("message").iter().map(|event| event.text("body").unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_message_is_journaled_and_then_acknowledged() {
+    let (_data, world, host) = start();
+    world.arrives(message("A", 1000));
+    host.until(|| !world.lock().acked.is_empty());
+    let events = host.named("message");
+    assert_eq!(events.len(), 1);
+    assert_eq!((events[0].origin, events[0].chat()), (Origin::Live, Some("492@c.us")));
+    assert_eq!(events[0].data["source"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_the_page_reports_again_is_not_journaled_again() {
+    let (data, world, host) = start();
+    world.lock().deaf = true;
+    world.arrives(message("A", 1000));
+    world.report(PageEvent::Ack { chat: "492@c.us".to_owned(), ids: vec!["x".to_owned()], ack: 2, sender: None });
+    world.drain();
+    host.wait_for("message.ack", 1);
+    host.until(|| world.lock().acked.iter().any(|(_, seq)| *seq == 2));
+    host.kill();
+    // The document outlives the host, and reports again what it takes for not acknowledged.
+    world.lock().outlives = true;
+    let host = Host::start(data.path(), &world);
+    host.wait_ready();
+    world.arrives(message("B", 1000));
+    host.wait_for("message", 2);
+    assert_eq!(bodies(&host), ["A", "B"]);
+    assert_eq!(host.named("message.ack").len(), 1);
+}
+
+#[test]
+fn many_messages_keep_their_order() {
+    let (_data, world, host) = start();
+    let sent: Vec<String> = (0..300).map(|number| format!("M{number}")).collect();
+    for id in &sent {
+        world.arrives(message(id, 1000));
+    }
+    host.wait_for("message", 300);
+    assert_eq!(bodies(&host), sent);
+    host.until(|| world.lock().acked.last().is_some_and(|(_, seq)| *seq == 300));
+    assert!(world.lock().acked.len() < 300, "they share commits");
+}
+
+#[test]
+fn nothing_older_than_the_link_becomes_an_event() {
+    let (data, world) = (tempfile::tempdir().unwrap(), Shared::default());
+    let unread = message("UNREAD", -5 * MINUTE);
+    world.lock().chats.insert(unread.chat.clone(), vec![unread.clone()]);
+    let host = Host::start(data.path(), &world);
+    host.run(host.sessions.create(Some(one()), None)).unwrap();
+    host.wait_for("account.qr", 1);
+    world.scan();
+    world.report(PageEvent::Message { message: unread.clone(), is_new: false });
+    world.report(PageEvent::Message { message: unread, is_new: true });
+    host.wait_for("account.synced", 1);
+    world.arrives(message("NEW", 1000));
+    host.wait_for("message", 1);
+    assert_eq!(bodies(&host), ["NEW"]);
+    assert_eq!(host.named("account.authenticated").len(), 1);
+    let view = host.sessions.get(&one()).unwrap();
+    assert_eq!(view.linked_at.unwrap() % 1000, 0, "WhatsApp counts in seconds");
+    assert_eq!(view.phone.as_deref(), Some("491"));
+}
+
+#[test]
+fn an_own_message_says_who_made_it_also_after_a_restart() {
+    let (data, world, host) = start();
+    let sent = host.send("s/e/1", "by a script").unwrap();
+    let api = crate::action::SendOrder { source: crate::event::Source::Api, ..order("api/1", "by the API") };
+    let api = host.run(host.sessions.send(api)).unwrap();
+    let own = |id: &str, from_now| Message { id: id.to_owned(), from_me: true, ..message("OWN", from_now) };
+    world.arrives(own(&sent.id, 1000));
+    world.arrives(own("true_492@c.us_PHONE", 1000));
+    let events = host.wait_for("message.any", 2);
+    assert_eq!(events.iter().map(|event| event.text("source")).collect::<Vec<_>>(), [Some("script"), Some("phone")]);
+    host.kill();
+    let missed = own(&api.id, 1000);
+    world.lock().chats.get_mut("492@c.us").unwrap().push(missed);
+    let host = Host::start(data.path(), &world);
+    let events = host.wait_for("message.any", 3);
+    assert_eq!((events[2].text("source"), events[2].origin), (Some("api"), Origin::History));
+}
+
+#[test]
+fn what_came_while_the_host_was_down_is_found_once() {
+    let (data, world, host) = start();
+    linked_since(&host, HOUR);
+    world.arrives(message("SEEN", 0));
+    host.wait_for("message", 1);
+    host.kill();
+    world.lock().chats.get_mut("492@c.us").unwrap().push(message("MISSED", 1000));
+    for round in 1..3 {
+        let host = Host::start(data.path(), &world);
+        let synced = host.wait_for("account.synced", round + 1);
+        assert_eq!(synced[round].data["recovered"], u64::from(round == 1));
+        assert_eq!(bodies(&host), ["SEEN", "MISSED"]);
+        assert_eq!(host.named("message")[1].origin, Origin::History);
+        host.kill();
+    }
+}
+
+#[test]
+fn a_live_message_before_the_sweep_does_not_hide_one_that_was_missed() {
+    let (data, world, host) = start();
+    linked_since(&host, 3 * HOUR);
+    // Complete until two hours ago; an hour ago something came that nobody saw.
+    let complete = crate::store::KvWrite {
+        space: crate::session::session_space(&one()),
+        key: "complete_until".to_owned(),
+        op: crate::store::KvOp::Set((crate::session::now() - 2 * HOUR).to_string().into_bytes()),
+        expires_at: None,
+    };
+    world.lock().offline = true;
+    host.wait_for("account.disconnected", 1);
+    host.run(host.store.commit(crate::store::Batch { kv: vec![complete], ..crate::store::Batch::default() })).unwrap();
+    host.kill();
+    world.lock().chats.insert("492@c.us".to_owned(), vec![message("MISSED", -HOUR)]);
+    let host = Host::start(data.path(), &world);
+    host.until(|| host.sessions.get(&one()).unwrap().state == State::Disconnected);
+    world.arrives(message("LIVE", 0));
+    host.wait_for("message", 1);
+    world.lock().offline = false;
+    host.wait_for("message", 2);
+    assert_eq!(bodies(&host), ["LIVE", "MISSED"]);
+}
+
+#[test]
+fn a_gap_in_the_ring_makes_a_sweep() {
+    let (_data, world, host) = start();
+    world.lock().chats.insert("492@c.us".to_owned(), vec![message("DROPPED", 2000)]);
+    world.report(PageEvent::Gap { dropped: 1 });
+    host.wait_for("account.synced", 2);
+    assert_eq!(bodies(&host), ["DROPPED"]);
+}
+
+#[test]
+fn a_sweep_is_bounded_and_says_so() {
+    let (data, world, host) = start();
+    linked_since(&host, HOUR);
+    host.kill();
+    let flood = (0..450).map(|number| message(&format!("M{number}"), 1000)).collect();
+    world.lock().chats.insert("492@c.us".to_owned(), flood);
+    let host = Host::start(data.path(), &world);
+    let synced = host.wait_for("account.synced", 2);
+    assert_eq!(synced[1].data["recovered"], 200);
+    assert_eq!(synced[1].data["truncated"], true);
+}

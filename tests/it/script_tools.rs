@@ -1,0 +1,122 @@
+//! `wharf check` and `wharf test`, as a user runs them.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn wharf(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wharf")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn script(text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("scripts")).unwrap();
+    std::fs::write(folder.path().join("scripts/bot.lua"), text).unwrap();
+    folder
+}
+
+fn mistake(source: &str) -> String {
+    let folder = script(source);
+    let checked = wharf(folder.path(), &["check"]);
+    assert_eq!(checked.status.code(), Some(1), "{}", text(&checked));
+    text(&checked)
+}
+
+#[test]
+fn what_is_shipped_passes_its_check_and_its_tests() {
+    let root = Path::new(ROOT);
+    let checked = wharf(root, &["check"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+    for name in ["scripts/price.lua", "plugins/webhook/main.lua", "plugins/autoreply/main.lua", "plugins/router/main.lua"] {
+        assert!(text(&checked).contains(&format!("ok       {name}")), "{}", text(&checked));
+    }
+    let tested = wharf(root, &["test"]);
+    assert_eq!(tested.status.code(), Some(0), "{}", text(&tested));
+    assert!(text(&tested).contains(" passed, 0 failed"));
+}
+
+#[test]
+fn a_check_names_file_line_and_what_was_probably_meant() {
+    assert!(mistake("wharf.on(\"message\", function(msg)\n  msg:reply(\nend)").contains("scripts/bot.lua:3: "));
+    assert!(mistake("\nwharf.logg.info('x')").contains("scripts/bot.lua:2: wharf has no 'logg'; did you mean 'log'?"));
+    let filter = mistake("wharf.on('message', { is_gruop = true }, function() end)");
+    assert!(filter.contains("scripts/bot.lua:1: ") && filter.contains("did you mean 'is_group'?"), "{filter}");
+    assert!(mistake("wharf.on('mesage', function() end)").contains("did you mean 'message'?"));
+    assert!(mistake("local x = 1").contains("registers no handler"));
+    assert!(mistake("while true do end").contains("scripts/bot.lua:1: "));
+}
+
+#[test]
+fn a_check_of_a_path_that_is_not_there_is_a_finding() {
+    let checked = wharf(Path::new(ROOT), &["check", "nowhere.lua"]);
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(text(&checked).contains("nowhere.lua: there is no such file or folder"), "{}", text(&checked));
+}
+
+#[test]
+fn a_failing_expectation_fails_with_what_was_expected_and_what_happened() {
+    let folder = script("wharf.on('message', function(msg) msg:reply('hello ' .. msg.body) end)");
+    let test = r#"
+        wharf.case("right", function()
+          local bot = wharf.test("bot.lua")
+          bot:message { chat = "1@c.us", body = "you" }
+          bot:expect_sent { chat = "1@c.us", text = "hello you" }
+          bot:expect_nothing()
+        end)
+        wharf.case("wrong", function()
+          local bot = wharf.test("bot.lua")
+          bot:message { chat = "1@c.us", body = "you" }
+          bot:expect_sent { text = "bye" }
+        end)
+        wharf.case("failing", function()
+          local bot = wharf.test("bot.lua")
+          bot:message { chat = "1@c.us" }
+        end)
+    "#;
+    std::fs::write(folder.path().join("scripts/bot_test.lua"), test).unwrap();
+    let tested = wharf(folder.path(), &["test"]);
+    assert_eq!(tested.status.code(), Some(1));
+    let said = text(&tested);
+    assert!(said.contains("ok      right") && said.contains("1 passed, 2 failed"), "{said}");
+    assert!(said.contains(r#"expected text = "bye", but it is "hello you""#), "{said}");
+    assert!(said.contains("scripts/bot.lua:1: ") && said.contains("nil"), "{said}");
+    assert!(said.contains("bot_test.lua:11"), "{said}");
+}
+
+#[test]
+fn a_failed_run_keeps_nothing_but_what_was_sent_and_is_tried_again_in_order() {
+    let folder = script(
+        "wharf.on('message', function(msg)
+           wharf.kv.incr('seen')
+           msg:reply('one ' .. msg.body)
+           wharf.account('main'):send('2@c.us', 'two ' .. msg.body)
+         end)",
+    );
+    let test = r#"
+        local bot = wharf.test("bot.lua")
+        bot:message { chat = "1@c.us", body = "a" }
+        bot:expect_sent { text = "one a" }
+        bot:expect_sent { text = "two a" }
+        bot:fail("send", "timeout")
+        bot:message { chat = "1@c.us", body = "b" }
+        bot:expect_error("fail as timeout")
+        bot:message { chat = "1@c.us", body = "c" }
+        bot:expect_nothing()
+        bot:expect_kv("seen", 1)
+        bot:advance("1s")
+        bot:expect_sent { text = "one b" }
+        bot:expect_sent { text = "two b" }
+        bot:expect_sent { text = "one c" }
+        bot:expect_sent { text = "two c" }
+        bot:expect_nothing()
+        bot:expect_kv("seen", 3)
+    "#;
+    std::fs::write(folder.path().join("scripts/bot_test.lua"), test).unwrap();
+    let tested = wharf(folder.path(), &["test", "scripts/bot_test.lua"]);
+    assert_eq!(tested.status.code(), Some(0), "{}", text(&tested));
+}
