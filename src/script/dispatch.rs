@@ -110,12 +110,11 @@ impl Dispatch {
         };
         if tokio::time::timeout(LAST_RUNS, last).await.is_err() {
             tracing::warn!(target: "wharf::script", script = &*self.slot.name, "runs were cut off; they start again");
-            self.slot.cut();
         }
+        self.slot.cut();
         if let Err(error) = self.commit_position(Batch::default(), None).await {
             tracing::error!(target: "wharf::script", script = &*self.slot.name, "the position was not committed: {error}");
         }
-        self.slot.end();
     }
 
     async fn work(self: &Arc<Self>, lanes: &mut Lanes, finished: &mut mpsc::Receiver<String>) {

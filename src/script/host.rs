@@ -45,6 +45,7 @@ pub(crate) struct Runner {
     outline: Outline,
     jobs: mpsc::Sender<Job>,
     cut: CancellationToken,
+    ended: CancellationToken,
 }
 
 /// Which part of the script's work a job is.
@@ -101,9 +102,11 @@ impl Runner {
         };
         // Held by the thread, so that shutdown waits for it.
         let token = tracker.token();
+        let ended = CancellationToken::new();
+        let end = ended.clone().drop_guard();
         let name = format!("lua-{}", plan.source.name);
         let spawned = std::thread::Builder::new().name(name).spawn(move || {
-            let _token = token;
+            let (_token, _end) = (token, end);
             thread.work(world, loaded);
         });
         let refuse = |message: String| LoadError {
@@ -121,6 +124,7 @@ impl Runner {
             outline,
             jobs,
             cut,
+            ended,
         }))
     }
 
@@ -137,6 +141,11 @@ impl Runner {
     /// Its handlers and gates.
     pub(crate) fn outline(&self) -> &Outline {
         &self.outline
+    }
+
+    /// Is cancelled when the thread has ended.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     /// Ends the thread although jobs are under way; they count as not begun.

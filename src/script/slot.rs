@@ -26,8 +26,6 @@ use super::views::{Problem, ScriptView};
 
 /// How long runs of a replaced generation may go on.
 const DRAIN: Duration = Duration::from_secs(30);
-/// How often an old generation is looked at while it drains.
-const DRAIN_LOOK: Duration = Duration::from_millis(100);
 /// So many kills and rebuilds within [`STRIKE_WINDOW`] suspend a script.
 const STRIKES: usize = 10;
 /// See [`STRIKES`].
@@ -308,17 +306,13 @@ impl Slot {
         let Some(old) = self.runner.send_replace(runner) else {
             return;
         };
-        // Weak: a thread whose runs are done ends at once, and so does the watch over it.
-        let (old, stop) = (Arc::downgrade(&old), self.shared.stop.clone());
+        // Weak: a thread whose runs are done ends at once.
+        let (ended, stop) = (old.ended(), self.shared.stop.clone());
+        let old = Arc::downgrade(&old);
         self.shared.tracker.spawn_on(
             async move {
-                let drained = async {
-                    while old.strong_count() > 0 {
-                        tokio::time::sleep(DRAIN_LOOK).await;
-                    }
-                };
                 tokio::select! {
-                    () = drained => {}
+                    () = ended.cancelled() => return,
                     () = tokio::time::sleep(DRAIN) => {}
                     () = async {
                         stop.cancelled().await;
@@ -331,11 +325,6 @@ impl Slot {
             },
             &self.shared.runtime,
         );
-    }
-
-    /// Lets the thread of the generation in force end: the host stops, and its runs have ended.
-    pub(crate) fn end(&self) {
-        self.runner.send_replace(None);
     }
 
     fn is_current(&self, runner: &Arc<Runner>) -> bool {

@@ -9,6 +9,7 @@ mod crash;
 mod journey;
 mod layers;
 mod page;
+mod script;
 mod script_tools;
 mod session;
 mod simulator;

@@ -1,0 +1,298 @@
+//! A host with scripts, on a folder of its own, whose accounts write down what they are asked to send.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wharf::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
+use wharf::config::{Config, Sources};
+use wharf::event::{Draft, Event, Kind, Origin};
+use wharf::script::{AccountState, Deps, Host, ScriptView, Scripts};
+use wharf::store::{Batch, Intent, NewEvent, Store};
+
+/// Longest time for anything here, on a busy machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// A message that was sent.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sending {
+    pub(super) key: String,
+    pub(super) to: String,
+    pub(super) text: String,
+}
+
+/// Accounts that keep the promise of [`Host::send`]: one message for each key, its answer in the store.
+pub(super) struct Recorder {
+    store: Store,
+    sent: watch::Sender<Vec<Sending>>,
+    asked: watch::Sender<Vec<String>>,
+    /// Texts that are held until they are let go.
+    held: Mutex<HashMap<String, Arc<Notify>>>,
+    /// Texts that are refused.
+    refused: Mutex<Vec<String>>,
+}
+
+impl Recorder {
+    pub(super) fn new(store: &Store) -> Arc<Self> {
+        Arc::new(Self {
+            store: store.clone(),
+            sent: watch::Sender::default(),
+            asked: watch::Sender::default(),
+            held: Mutex::default(),
+            refused: Mutex::default(),
+        })
+    }
+
+    /// Holds the answer to sends of this text.
+    pub(super) fn hold(&self, text: &str) -> Arc<Notify> {
+        Arc::clone(self.held.lock().unwrap().entry(text.to_owned()).or_default())
+    }
+
+    pub(super) fn refuse(&self, text: &str) {
+        self.refused.lock().unwrap().push(text.to_owned());
+    }
+
+    pub(super) fn sent(&self) -> Vec<Sending> {
+        self.sent.borrow().clone()
+    }
+
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.sent().into_iter().map(|sending| sending.text).collect()
+    }
+
+    /// Keys of all orders, also of those that were not sent.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.borrow().clone()
+    }
+
+    pub(super) async fn until_sent(&self, enough: impl Fn(&[Sending]) -> bool) -> Vec<Sending> {
+        let mut sent = self.sent.subscribe();
+        let found = tokio::time::timeout(PATIENCE, sent.wait_for(|sent| enough(sent))).await;
+        found.unwrap_or_else(|_| panic!("not sent in time; sent: {:?}", self.sent())).unwrap().clone()
+    }
+
+    pub(super) async fn until_text(&self, text: &str) {
+        self.until_sent(|sent| sent.iter().any(|sending| sending.text == text)).await;
+    }
+
+    pub(super) async fn until_asked(&self, count: usize) {
+        let mut asked = self.asked.subscribe();
+        let found = tokio::time::timeout(PATIENCE, asked.wait_for(|asked| asked.len() >= count)).await;
+        assert!(found.is_ok(), "not asked in time: {:?}", self.asked());
+    }
+}
+
+impl Host for Recorder {
+    fn send(&self, order: SendOrder) -> BoxFuture<'static, Result<Sent, Failure>> {
+        let Content::Text { text, .. } = order.content.clone();
+        self.asked.send_modify(|asked| asked.push(order.key.clone()));
+        let held = self.held.lock().unwrap().get(&text).cloned();
+        let refused = self.refused.lock().unwrap().contains(&text);
+        let (store, sent) = (self.store.clone(), self.sent.clone());
+        async move {
+            if let Some(answer) = store.intent(&order.key).await.unwrap().and_then(|intent| intent.answer) {
+                return Ok(answer);
+            }
+            if let Some(held) = held {
+                held.notified().await;
+            }
+            if refused {
+                let message = format!("account '{}' refused", order.account);
+                return Err(Failure { kind: FailureKind::Refused, message, account: Some(order.account) });
+            }
+            let answer = Sent { id: format!("m{}", sent.borrow().len()), status: Status::Sent };
+            let intent = Intent {
+                key: order.key.clone(),
+                account: order.account,
+                chat: Some(order.to.clone()),
+                message_id: Some(answer.id.clone()),
+                page_id: Some("page".into()),
+                to: order.to.clone(),
+                content: order.content,
+                source: order.source,
+                made_at: now(),
+                answer: Some(answer.clone()),
+                keep_until: None,
+            };
+            let batch = Batch { intents: vec![(order.key.clone(), Some(intent))], ..Batch::default() };
+            store.commit(batch).await.unwrap();
+            sent.send_modify(|sent| sent.push(Sending { key: order.key, to: order.to, text }));
+            Ok(answer)
+        }
+        .boxed()
+    }
+
+    fn account(&self, id: &str) -> Option<AccountState> {
+        (id == "sales").then_some(AccountState { state: State::Ready, reason: None, since: 1 })
+    }
+
+    fn has_endpoint(&self, name: &str) -> bool {
+        name == "crm"
+    }
+}
+
+/// A folder, a store and the scripts on them.
+pub(super) struct Bench {
+    pub(super) dir: TempDir,
+    pub(super) store: Store,
+    pub(super) host: Arc<Recorder>,
+    config: watch::Sender<Arc<Config>>,
+    scripts: Option<Scripts>,
+}
+
+impl Bench {
+    /// A folder without scripts; nothing runs.
+    pub(super) fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("scripts")).unwrap();
+        let store = Store::open(&dir.path().join("data"), 16 << 20).unwrap();
+        let host = Recorder::new(&store);
+        let config = watch::Sender::new(Arc::new(config(&dir, "")));
+        Self { dir, store, host, config, scripts: None }
+    }
+
+    /// A running host with these scripts.
+    pub(super) async fn with(scripts: &[(&str, &str)]) -> Self {
+        let mut bench = Self::empty();
+        for (name, text) in scripts {
+            bench.write(name, text);
+        }
+        bench.start().await;
+        bench
+    }
+
+    pub(super) fn deps(&self) -> Deps {
+        Deps {
+            store: self.store.clone(),
+            config: self.config.subscribe(),
+            host: Arc::clone(&self.host) as Arc<dyn Host>,
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    pub(super) async fn start(&mut self) {
+        self.scripts = Some(Scripts::open(self.deps()).await.unwrap());
+    }
+
+    pub(super) async fn stop(&mut self) {
+        self.scripts.take().unwrap().close().await;
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("scripts").join(format!("{name}.lua"))
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Puts a new `config.toml` in force.
+    pub(super) fn configure(&self, text: &str) {
+        self.config.send_replace(Arc::new(config(&self.dir, text)));
+    }
+
+    pub(super) fn view(&self, name: &str) -> Option<ScriptView> {
+        self.scripts.as_ref().unwrap().list().into_iter().find(|view| view.name == name)
+    }
+
+    pub(super) async fn until_view(&self, name: &str, wanted: impl Fn(&ScriptView) -> bool) -> ScriptView {
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
+        let look = async {
+            loop {
+                looks.tick().await;
+                if let Some(view) = self.view(name).filter(|view| wanted(view)) {
+                    return view;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("{name} stays {:?}", self.view(name)))
+    }
+
+    /// A message of now from a chat.
+    pub(super) async fn message(&self, chat: &str, body: &str) -> Arc<Event> {
+        self.message_of(chat, body, now()).await
+    }
+
+    pub(super) async fn message_of(&self, chat: &str, body: &str, timestamp: i64) -> Arc<Event> {
+        self.journal(vec![message(chat, body, timestamp)]).await.remove(0)
+    }
+
+    pub(super) async fn journal(&self, drafts: Vec<Draft>) -> Vec<Arc<Event>> {
+        let events = drafts.into_iter().map(NewEvent::from).collect();
+        let committed = self.store.commit(Batch { events, ..Batch::default() }).await.unwrap();
+        committed.events.into_iter().map(|event| event.unwrap().1).collect()
+    }
+
+    pub(super) async fn kv(&self, space: &str, key: &str) -> Option<Value> {
+        let entry = self.store.kv_get(space, key).await.unwrap();
+        entry.map(|entry| serde_json::from_slice(&entry.value).unwrap())
+    }
+
+    /// Waits for an event of this name in the journal.
+    pub(super) async fn until_event(&self, name: &str, wanted: impl Fn(&Event) -> bool) -> Arc<Event> {
+        let mut head = self.store.head();
+        let look = async {
+            loop {
+                head.borrow_and_update();
+                let events = self.store.events(0, 1000).await.unwrap();
+                let found = events.into_iter().find(|(_, event)| event.event.to_string() == name && wanted(event));
+                if let Some((_, event)) = found {
+                    return event;
+                }
+                head.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("no event {name} came"))
+    }
+
+    /// Waits until the store says that a script has finished everything in the journal.
+    pub(super) async fn until_finished(&self, script: &str) {
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
+        let look = async {
+            loop {
+                looks.tick().await;
+                let position = self.store.position(script).await.unwrap();
+                if position.is_some_and(|position| position.mark >= *self.store.head().borrow()) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.expect("not finished in time");
+    }
+}
+
+pub(super) fn message(chat: &str, body: &str, timestamp: i64) -> Draft {
+    let data = json!({
+        "id": format!("false_{chat}_X"), "chat": chat, "from": chat, "to": "1@c.us", "author": null,
+        "sender": { "id": chat, "lid": null, "phone": null, "name": null }, "from_me": false, "source": null,
+        "type": "chat", "body": body, "caption": null, "media": null, "quoted": null, "mentions": [],
+        "timestamp": timestamp, "ack": 1,
+    });
+    Draft {
+        event: Kind::MESSAGE,
+        account: Some("sales".parse().unwrap()),
+        timestamp,
+        origin: Origin::Live,
+        data: data.as_object().cloned().unwrap(),
+    }
+}
+
+fn config(dir: &TempDir, more: &str) -> Config {
+    let path = dir.path().join("config.toml");
+    let off = "[plugins.webhook]\nenabled = false\n";
+    std::fs::write(&path, format!("{off}{more}")).unwrap();
+    Sources { file: Some(path), ..Sources::default() }.load().unwrap()
+}

@@ -1,0 +1,137 @@
+//! Edits are live, and safe: the last good version goes on.
+
+use super::bench::Bench;
+
+fn answers(word: &str) -> String {
+    format!("wharf.on('message', function(msg) msg:reply('{word} ' .. msg.body) end)")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saved_edit_is_in_force_without_a_restart() {
+    let bench = Bench::with(&[("bot", &answers("old"))]).await;
+    bench.message("a@c.us", "1").await;
+    bench.host.until_text("old 1").await;
+    bench.write("bot", &answers("new"));
+    let told = bench.until_event("script.reloaded", |_| true).await;
+    assert_eq!(told.data["generation"], serde_json::json!(2));
+    bench.message("a@c.us", "2").await;
+    bench.host.until_text("new 2").await;
+    // As editors save: a new file that takes the name of the old one.
+    let beside = bench.dir.path().join("scripts").join(".bot.lua.swp");
+    std::fs::write(&beside, answers("newest")).unwrap();
+    std::fs::rename(&beside, bench.path("bot")).unwrap();
+    bench.until_view("bot", |view| view.generation == 3).await;
+    bench.message("a@c.us", "3").await;
+    bench.host.until_text("newest 3").await;
+    assert_eq!(bench.host.texts(), ["old 1", "new 2", "newest 3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_edit_keeps_the_running_version_and_says_where_it_is_broken() {
+    let bench = Bench::with(&[("bot", &answers("good"))]).await;
+    for (text, problem) in [
+        ("local x =\n\nwharf.on(", "scripts/bot.lua:3: "),
+        ("-- cut off", "scripts/bot.lua: it registers no handler"),
+        ("local t = nil\nt.x = 1", "scripts/bot.lua:2: attempt to index nil with 'x'"),
+        ("while true do end", "scripts/bot.lua:1: stopped: the top level takes more than 200ms"),
+        ("wharf.on('mesage', print)", "scripts/bot.lua:1: on: no event 'mesage'; did you mean 'message'?"),
+    ] {
+        bench.write("bot", text);
+        let matches = |view: &wharf::script::ScriptView| {
+            view.refused.as_ref().is_some_and(|refused| refused.headline().starts_with(problem))
+        };
+        let view = bench.until_view("bot", matches).await;
+        assert_eq!((view.state, view.generation), ("running", 1));
+        bench.message("a@c.us", text).await;
+        bench.host.until_text(&format!("good {text}")).await;
+    }
+    bench.write("bot", &answers("mended"));
+    let view = bench.until_view("bot", |view| view.refused.is_none()).await;
+    assert_eq!(view.state, "running");
+    bench.message("a@c.us", "x").await;
+    bench.host.until_text("mended x").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_is_broken_from_the_start_runs_once_it_is_mended() {
+    let bench = Bench::with(&[("bot", "wharf.on("), ("other", &answers("other"))]).await;
+    let view = bench.view("bot").unwrap();
+    assert_eq!((view.state, view.generation), ("refused", 0));
+    bench.message("a@c.us", "1").await;
+    bench.host.until_text("other 1").await;
+    bench.write("bot", &answers("bot"));
+    bench.until_view("bot", |view| view.state == "running").await;
+    bench.message("a@c.us", "2").await;
+    bench.host.until_text("bot 2").await;
+    assert!(!bench.host.texts().contains(&"bot 1".to_owned()), "a new script starts at the end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_under_way_ends_on_the_old_version_and_its_chat_waits_for_it() {
+    let bench = Bench::with(&[("bot", &answers("old"))]).await;
+    let held = bench.host.hold("old 1");
+    bench.message("a@c.us", "1").await;
+    bench.host.until_asked(1).await;
+    bench.write("bot", &answers("new"));
+    bench.until_view("bot", |view| view.generation == 2).await;
+    bench.message("a@c.us", "2").await;
+    bench.message("b@c.us", "3").await;
+    bench.host.until_text("new 3").await;
+    assert_eq!(bench.host.texts(), ["new 3"]);
+    held.notify_one();
+    bench.host.until_text("new 2").await;
+    assert_eq!(bench.host.texts(), ["new 3", "old 1", "new 2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_and_removed_files_are_seen_and_editors_files_are_not() {
+    let bench = Bench::with(&[("bot", &answers("bot"))]).await;
+    for name in ["late", "late_test", ".hidden", "late.lua~"] {
+        bench.write(name, &answers(name));
+    }
+    bench.until_view("late", |view| view.state == "running").await;
+    assert!(bench.view("late_test").is_none() && bench.view(".hidden").is_none());
+    std::fs::remove_file(bench.path("bot")).unwrap();
+    let gone = async {
+        while bench.view("bot").is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(super::bench::PATIENCE, gone).await.unwrap();
+    bench.message("a@c.us", "1").await;
+    bench.host.until_text("late 1").await;
+    assert_eq!(bench.host.texts(), ["late 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_settings_loads_only_the_script_that_has_them() {
+    let mut bench = Bench::empty();
+    bench.write("one", "wharf.on('message', function(msg) msg:reply(wharf.config.word .. ' ' .. msg.body) end)");
+    bench.write("two", &answers("two"));
+    let plugin = bench.dir.path().join("plugins/greeter");
+    std::fs::create_dir_all(&plugin).unwrap();
+    let manifest = "name = 'greeter'\nversion = '0.1.0'\napi = 1\n[permissions]\nevents = ['message']\naccounts = ['*']
+actions = ['reply']\n[config]\nhello = { type = 'string', default = 'hello' }\n";
+    std::fs::write(plugin.join("plugin.toml"), manifest).unwrap();
+    let main = "wharf.on('message', { match = 'greet' }, function(msg) msg:reply(wharf.config.hello) end)";
+    std::fs::write(plugin.join("main.lua"), main).unwrap();
+    bench.configure("[script.one]\nword = 'first'\n[plugins.greeter]\n");
+    bench.start().await;
+    bench.message("a@c.us", "greet").await;
+    bench.host.until_sent(|sent| sent.len() == 3).await;
+    bench.configure("[script.one]\nword = 'second'\n[plugins.greeter]\n");
+    bench.until_view("one", |view| view.generation == 2).await;
+    bench.message("a@c.us", "1").await;
+    bench.host.until_text("second 1").await;
+    assert_eq!((bench.view("two").unwrap().generation, bench.view("greeter").unwrap().generation), (1, 1));
+    bench.configure("[script.one]\nword = 'second'\n[plugins.greeter]\nhelo = 'x'\n");
+    let view = bench.until_view("greeter", |view| view.refused.is_some()).await;
+    assert_eq!((view.generation, view.kind), (1, "plugin"));
+    let message = view.refused.unwrap().message;
+    assert_eq!(message, "[plugins.greeter] has no setting 'helo'; did you mean 'hello'?");
+    bench.configure("[script.one]\nword = 'second'\n[plugins.greeter]\nhello = 'good day'\n");
+    bench.until_view("greeter", |view| view.generation == 2).await;
+    bench.message("b@c.us", "greet").await;
+    bench.host.until_text("good day").await;
+    assert_eq!(bench.view("two").unwrap().generation, 1);
+}
