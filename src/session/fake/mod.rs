@@ -3,6 +3,7 @@
 //! It keeps to what `page::Tab` promises: a table of begun ids per document, WhatsApp Web's own store that outlives the document,
 //! a ring that keeps events until they are acknowledged. The store of the tests is the real one.
 
+mod tab;
 mod world;
 
 use std::path::Path;

@@ -1,19 +1,14 @@
-//! The fake WhatsApp of the tests, and its tab.
+//! The fake WhatsApp of the tests: what is linked, kept, delivered, and what goes wrong next.
 //!
-//! In: what a test does to it. Out: what `page::Tab` would answer and report. Must keep to what `page` promises.
+//! In: what a test does to it. Out: what its tab answers. Must not act by itself.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use crate::action::Content;
-use crate::event::{AccountId, Message};
-use crate::page::{Begun, ChatSummary, Error, Format, Me, Ordered, PageEvent, PageStatus, Report, Resolved};
-use crate::session::tab::{Opened, Opener, Tab, Wanted};
+use crate::event::Message;
+use crate::page::{Error, Me, Ordered, PageEvent, PageStatus, Report};
 
 /// What happens to the next order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,17 +54,17 @@ pub(in crate::session) struct World {
     pub(in crate::session) pictures: usize,
     /// The next opening finds the document of before: the browser outlived its host.
     pub(in crate::session) outlives: bool,
-    ids: usize,
-    document: Document,
+    pub(super) ids: usize,
+    pub(super) document: Document,
     pub(in crate::session) reports: Option<mpsc::Sender<Report>>,
     pub(in crate::session) acked: Vec<(String, u64)>,
 }
 
 #[derive(Default)]
-struct Document {
+pub(super) struct Document {
     number: usize,
-    table: HashMap<String, Option<Ordered>>,
-    ring: Vec<(u64, PageEvent)>,
+    pub(super) table: HashMap<String, Option<Ordered>>,
+    pub(super) ring: Vec<(u64, PageEvent)>,
     seq: u64,
 }
 
@@ -136,18 +131,18 @@ impl Shared {
 }
 
 impl World {
-    fn page_id(&self) -> String {
+    pub(super) fn page_id(&self) -> String {
         format!("doc-{}", self.document.number)
     }
 
-    fn new_document(&mut self) {
+    pub(super) fn new_document(&mut self) {
         self.document = Document {
             number: self.document.number + 1,
             ..Document::default()
         };
     }
 
-    fn drain(&self) {
+    pub(super) fn drain(&self) {
         for (page_seq, event) in &self.document.ring {
             let report = Report::Event {
                 page_id: self.page_id(),
@@ -158,7 +153,7 @@ impl World {
         }
     }
 
-    fn status(&self) -> PageStatus {
+    pub(super) fn status(&self) -> PageStatus {
         let (mode, info) = match (self.linked, self.offline) {
             (false, _) => ("QR", "NORMAL"),
             (true, true) => ("MAIN", "OFFLINE"),
@@ -182,243 +177,5 @@ impl World {
             missing: self.missing.clone(),
             ..PageStatus::default()
         }
-    }
-}
-
-struct FakeTab {
-    account: AccountId,
-    world: Shared,
-}
-
-impl FakeTab {
-    fn changed(&self) -> Error {
-        Error::DocumentChanged {
-            account: self.account.clone(),
-            step: "send a message",
-        }
-    }
-
-    async fn carry_out(&self, id: &str, chat: &str, content: &Content) -> Result<Ordered, Error> {
-        let Content::Text { text, .. } = content;
-        let fate = {
-            let mut world = self.world.lock();
-            match world.document.table.get(id) {
-                Some(Some(answer)) => return Ok(answer.clone()),
-                Some(None) => Some(Fate::Hangs),
-                None => world.fates.pop_front(),
-            }
-        };
-        let deliver = |kept: Option<i64>| {
-            let mut world = self.world.lock();
-            world.delivered.push((id.to_owned(), chat.to_owned(), text.clone()));
-            kept.map(|ack| world.kept.insert(id.to_owned(), ack));
-            world
-                .document
-                .table
-                .insert(id.to_owned(), Some(Ordered::Sent { ack: 1 }));
-        };
-        match fate {
-            None => {
-                deliver(Some(1));
-                Ok(Ordered::Sent { ack: 1 })
-            }
-            Some(Fate::Refused) => {
-                let refused = Ordered::Refused {
-                    reason: "ERROR_NETWORK".to_owned(),
-                };
-                self.world
-                    .lock()
-                    .document
-                    .table
-                    .insert(id.to_owned(), Some(refused.clone()));
-                Ok(refused)
-            }
-            Some(Fate::Thrown) => {
-                let (account, step) = (self.account.clone(), "send a message");
-                Err(Error::Page {
-                    account,
-                    step,
-                    message: "it is too long".to_owned(),
-                })
-            }
-            Some(Fate::LostBefore) => {
-                self.world.lock().new_document();
-                Err(self.changed())
-            }
-            Some(Fate::LostAfter(kept)) => {
-                deliver(kept);
-                self.world.lock().new_document();
-                Err(self.changed())
-            }
-            Some(Fate::Mute) => {
-                deliver(Some(1));
-                std::future::pending().await
-            }
-            Some(Fate::Hangs) => {
-                self.world.lock().document.table.insert(id.to_owned(), None);
-                std::future::pending().await
-            }
-        }
-    }
-}
-
-type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
-
-fn now<'a, T: Send + 'a>(answer: T) -> Answer<'a, T> {
-    std::future::ready(Ok(answer)).boxed()
-}
-
-impl Tab for FakeTab {
-    fn ack<'a>(&'a self, page_id: &'a str, page_seq: u64) -> Answer<'a, ()> {
-        let mut world = self.world.lock();
-        world.acked.push((page_id.to_owned(), page_seq));
-        if world.page_id() == page_id && !world.deaf {
-            world.document.ring.retain(|(seq, _)| *seq > page_seq);
-        }
-        now(())
-    }
-
-    fn status(&self) -> Answer<'_, PageStatus> {
-        let world = self.world.lock();
-        if world.hung {
-            std::future::pending().boxed()
-        } else {
-            now(world.status())
-        }
-    }
-
-    fn resolve<'a>(&'a self, to: &'a str) -> Answer<'a, Resolved> {
-        let mut world = self.world.lock();
-        if to == "nobody" {
-            let (account, to, reason) = (self.account.clone(), to.to_owned(), "not on WhatsApp".to_owned());
-            return std::future::ready(Err(Error::NoChat { account, to, reason })).boxed();
-        }
-        world.ids += 1;
-        let chat = if to.contains('@') {
-            to.to_owned()
-        } else {
-            format!("{to}@c.us")
-        };
-        let message_id = format!("true_{chat}_3EB0{:04}", world.ids);
-        now(Resolved {
-            chat,
-            message_id,
-            page_id: world.page_id(),
-        })
-    }
-
-    fn order<'a>(&'a self, message_id: &'a str, chat: &'a str, content: &'a Content) -> Answer<'a, Ordered> {
-        self.carry_out(message_id, chat, content).boxed()
-    }
-
-    fn ask<'a>(&'a self, page_id: &'a str, message_id: &'a str) -> Answer<'a, Begun> {
-        let world = self.world.lock();
-        now(match world.document.table.get(message_id) {
-            _ if world.page_id() != page_id => Begun::OtherDocument,
-            None => Begun::NeverOrdered,
-            Some(None) => Begun::Running,
-            Some(Some(answer)) => Begun::Answered(answer.clone()),
-        })
-    }
-
-    fn find_message<'a>(&'a self, _chat: &'a str, message_id: &'a str) -> Answer<'a, Option<i64>> {
-        now(self.world.lock().kept.get(message_id).copied())
-    }
-
-    fn chats(&self, limit: usize) -> Answer<'_, Vec<ChatSummary>> {
-        let world = self.world.lock();
-        let newest = |messages: &Vec<Message>| {
-            messages
-                .iter()
-                .map(|message| message.timestamp)
-                .max()
-                .unwrap_or_default()
-        };
-        let mut chats: Vec<ChatSummary> = world
-            .chats
-            .iter()
-            .map(|(id, messages)| ChatSummary {
-                id: id.clone(),
-                timestamp_ms: newest(messages),
-                unread: 0,
-            })
-            .collect();
-        chats.sort_by_key(|chat| std::cmp::Reverse(chat.timestamp_ms));
-        chats.truncate(limit);
-        now(chats)
-    }
-
-    fn history<'a>(&'a self, chat: &'a str, until_ms: i64, limit: usize) -> Answer<'a, Vec<Message>> {
-        let world = self.world.lock();
-        let mut found: Vec<Message> = world.chats[chat]
-            .iter()
-            .filter(|message| message.timestamp > until_ms)
-            .cloned()
-            .collect();
-        found.sort_by_key(|message| message.timestamp);
-        now(found.split_off(found.len().saturating_sub(limit)))
-    }
-
-    fn refresh_qr(&self) -> Answer<'_, ()> {
-        self.world.lock().refreshed += 1;
-        now(())
-    }
-
-    fn snapshot(&self, _format: Format) -> Answer<'_, Vec<u8>> {
-        let mut world = self.world.lock();
-        world.pictures += 1;
-        now(vec![u8::try_from(world.pictures).unwrap()])
-    }
-
-    fn reload(&self) -> Answer<'_, ()> {
-        self.world.lock().new_document();
-        now(())
-    }
-
-    fn logout(&self) -> Answer<'_, ()> {
-        self.world.lock().linked = false;
-        self.world.report(PageEvent::LoggedOut { reason: None });
-        now(())
-    }
-
-    fn close(&self) -> Answer<'_, ()> {
-        let mut world = self.world.lock();
-        world.closed += 1;
-        world.reports = None;
-        now(())
-    }
-}
-
-impl Opener for Shared {
-    fn open(&self, wanted: Wanted) -> BoxFuture<'static, Result<Opened, Error>> {
-        let shared = self.clone();
-        async move {
-            let mut world = shared.lock();
-            if let Some(refusal) = world.refusals.pop_front() {
-                return Err(refusal);
-            }
-            world.opened += 1;
-            std::fs::create_dir_all(wanted.profile.join("Default")).unwrap();
-            let (sender, receiver) = mpsc::channel(1024);
-            world.reports = Some(sender);
-            if std::mem::take(&mut world.outlives) {
-                world.drain();
-            } else {
-                world.new_document();
-            }
-            drop(world);
-            Ok((
-                Arc::new(FakeTab {
-                    account: wanted.account,
-                    world: shared,
-                }) as Arc<dyn Tab>,
-                receiver,
-            ))
-        }
-        .boxed()
-    }
-
-    fn clear(&self, _account: AccountId, _profile: PathBuf) -> BoxFuture<'static, Result<(), Error>> {
-        now(())
     }
 }

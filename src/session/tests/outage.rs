@@ -1,14 +1,14 @@
 //! A disk that refuses to write: nothing is acknowledged, nothing is lost.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::session::fake::{Host, Shared, message};
 
-const FOLDER: &str = "WHARF_TEST_OUTAGE";
 /// Sent for a write over the limit; the same number on x86-64 and arm64.
 const SIGXFSZ: i32 = 25;
 
@@ -16,7 +16,7 @@ const SIGXFSZ: i32 = 25;
 fn while_the_store_cannot_commit_the_page_is_not_acknowledged_and_afterwards_nothing_is_missing() {
     let data = tempfile::tempdir().unwrap();
     // The limit on the size of files holds for a whole process.
-    let child = Command::new(std::env::current_exe().unwrap())
+    let mut child = Command::new("/proc/self/exe")
         .args([
             "--ignored",
             "--exact",
@@ -24,9 +24,18 @@ fn while_the_store_cannot_commit_the_page_is_not_acknowledged_and_afterwards_not
             "--nocapture",
             "--test-threads=1",
         ])
-        .env(FOLDER, data.path())
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(data.path().as_os_str().as_encoded_bytes())
+        .unwrap();
+    let child = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&child.stdout);
     assert!(
         child.status.success() && said.contains("nothing is missing"),
@@ -50,8 +59,10 @@ fn limit_files_to(size: Option<u64>) {
 #[test]
 #[ignore = "a child of the test above, which starts it"]
 fn child() {
-    #[allow(clippy::disallowed_methods, reason = "the only way to tell a test something")]
-    let Ok(data) = std::env::var(FOLDER) else { return };
+    let data = std::io::read_to_string(std::io::stdin()).unwrap();
+    if data.is_empty() {
+        return;
+    }
     let world = Shared::linked();
     let host = Host::start(Path::new(&data), &world).with_ready_account();
     host.wait_for("account.synced", 1);
