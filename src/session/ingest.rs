@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Message, Origin, Source};
@@ -15,6 +15,7 @@ use crate::page::{PageEvent, PageStatus, Report};
 use crate::store::{self, Batch, EVENTS_PER_BATCH, NewEvent, PageMark};
 
 use super::account::Account;
+use super::hold::{Held, Hold};
 use super::tab::Tab;
 use super::{Room, drafts, sweep};
 
@@ -53,6 +54,8 @@ pub(super) struct Ingest {
     pub(super) account: Arc<Account>,
     pub(super) tab: Arc<dyn Tab>,
     pub(super) notices: mpsc::Sender<Notice>,
+    /// Counts the sweeps that have ended.
+    pub(super) swept: watch::Receiver<u64>,
     /// The tab is closed and what is left of its reports does not matter any more.
     pub(super) ended: CancellationToken,
 }
@@ -69,20 +72,37 @@ impl Ingest {
     pub(super) async fn run(self, mut reports: mpsc::Receiver<Report>) {
         // The document whose events come now, and its last number that is journaled.
         let mut done: (String, u64) = (String::new(), 0);
+        let mut hold = Hold::new(self.swept.clone());
         let mut batch = Vec::with_capacity(EVENTS_PER_BATCH);
         loop {
             let received = tokio::select! {
                 () = self.ended.cancelled() => return,
+                () = hold.over() => {
+                    if self.release(&mut hold, &mut done).await.is_none() {
+                        return;
+                    }
+                    continue;
+                }
                 received = reports.recv_many(&mut batch, EVENTS_PER_BATCH) => received,
             };
-            if received == 0 || self.take(batch.drain(..), &mut done).await.is_none() {
+            if self.take(batch.drain(..), &mut hold, &mut done).await.is_none() {
+                return;
+            }
+            if received == 0 {
+                // The tab is closed; what it reported is journaled all the same.
+                self.release(&mut hold, &mut done).await;
                 return;
             }
         }
     }
 
     /// `None`: it ended before everything was journaled.
-    async fn take(&self, batch: impl Iterator<Item = Report>, done: &mut (String, u64)) -> Option<()> {
+    async fn take(
+        &self,
+        batch: impl Iterator<Item = Report>,
+        hold: &mut Hold,
+        done: &mut (String, u64),
+    ) -> Option<()> {
         let mut pending = Pending::default();
         for report in batch {
             let (page_id, page_seq, event) = match report {
@@ -93,24 +113,66 @@ impl Ingest {
                 } => (page_id, page_seq, event),
                 Report::Gone(how) => {
                     self.flush(&mut pending).await?;
+                    self.release(hold, done).await?;
                     self.tell(Notice::Gone(how)).await;
                     continue;
                 }
             };
-            if done.0 != page_id {
-                self.flush(&mut pending).await?;
-                *done = (page_id.clone(), self.journaled(&page_id).await?);
+            if !hold.notes(&page_id, page_seq) {
+                self.one(page_id, page_seq, event, &mut pending, done).await?;
+            } else if matches!(event, PageEvent::Message { .. } | PageEvent::Ack { .. }) {
+                hold.keep(Held { page_id, page_seq, event });
+                if hold.is_full() {
+                    self.flush(&mut pending).await?;
+                    self.release(hold, done).await?;
+                }
+            } else {
+                // How the account stands is what the sweep itself waits for.
+                self.event(event, &mut pending).await?;
             }
-            if page_seq <= done.1 {
-                // It was journaled, and the acknowledgement did not arrive.
-                pending.mark = Some((page_id, done.1));
-                continue;
-            }
-            done.1 = page_seq;
-            pending.mark = Some((page_id, page_seq));
-            self.event(event, &mut pending).await?;
         }
         self.flush(&mut pending).await
+    }
+
+    /// Journals what was held back, and acknowledges all that came meanwhile.
+    async fn release(&self, hold: &mut Hold, done: &mut (String, u64)) -> Option<()> {
+        let (held, last) = hold.release();
+        let mut pending = Pending::default();
+        let mut page = None;
+        for Held { page_id, page_seq, event } in held {
+            page = Some(page_id.clone());
+            self.one(page_id, page_seq, event, &mut pending, done).await?;
+            if pending.events.len() >= EVENTS_PER_BATCH {
+                self.flush(&mut pending).await?;
+            }
+        }
+        if let Some(page_id) = page.filter(|page_id| *page_id == done.0) {
+            done.1 = done.1.max(last);
+            pending.mark = Some((page_id, done.1));
+        }
+        self.flush(&mut pending).await
+    }
+
+    async fn one(
+        &self,
+        page_id: String,
+        page_seq: u64,
+        event: PageEvent,
+        pending: &mut Pending,
+        done: &mut (String, u64),
+    ) -> Option<()> {
+        if done.0 != page_id {
+            self.flush(pending).await?;
+            *done = (page_id.clone(), self.journaled(&page_id).await?);
+        }
+        if page_seq <= done.1 {
+            // It was journaled, and the acknowledgement did not arrive.
+            pending.mark = Some((page_id, done.1));
+            return Some(());
+        }
+        done.1 = page_seq;
+        pending.mark = Some((page_id, page_seq));
+        self.event(event, pending).await
     }
 
     async fn event(&self, event: PageEvent, pending: &mut Pending) -> Option<()> {

@@ -17,6 +17,7 @@ mod accounts;
 mod actor;
 mod drafts;
 mod error;
+mod hold;
 mod ingest;
 mod locks;
 mod machine;

@@ -39,12 +39,14 @@ impl OpenTab {
     ) -> Self {
         let (sender, notices) = mpsc::channel(NOTICES);
         let (sweeps, wanted) = watch::channel(0);
+        let (ended_sweeps, swept) = watch::channel(0);
         let ended = CancellationToken::new();
         let ingest = Ingest {
             room: Arc::clone(room),
             account: Arc::clone(account),
             tab: Arc::clone(&tab),
             notices: sender,
+            swept,
             ended: ended.clone(),
         };
         let sweeper = Sweeper {
@@ -52,6 +54,7 @@ impl OpenTab {
             account: Arc::clone(account),
             tab: Arc::clone(&tab),
             wanted,
+            swept: ended_sweeps,
             ended: ended.clone(),
         };
         room.tracker.spawn(sweeper.run());

@@ -27,7 +27,12 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 const REACH: i64 = 14 * DAY;
 /// Clocks differ, and messages arrive out of order.
 const MARGIN: i64 = 10 * 60 * 1000;
+/// Messages older than [`MARGIN`] that one sweep recovers of a chat; of more, the newest. Younger ones are not counted:
+/// they are what scripts answer.
 const PER_CHAT: usize = 200;
+/// Messages that one sweep reads of a chat. More than it recovers: the margin holds many that are known already, most of all
+/// when a host is ended again and again before a sweep is through.
+const READ_PER_CHAT: usize = 1_000;
 const PER_ACCOUNT: usize = 5_000;
 const CHATS: usize = 1_000;
 /// Pause after a sweep that failed.
@@ -49,6 +54,8 @@ pub(super) struct Sweeper {
     pub(super) tab: Arc<dyn Tab>,
     /// Counts the wishes: each `ready`, each gap.
     pub(super) wanted: watch::Receiver<u64>,
+    /// Counts the sweeps that have ended.
+    pub(super) swept: watch::Sender<u64>,
     pub(super) ended: CancellationToken,
 }
 
@@ -93,6 +100,7 @@ impl Sweeper {
                     } = found;
                     tracing::info!(account = %self.account.id, recovered, truncated, loaded, "swept for missed messages");
                     finished = wish;
+                    self.swept.send_modify(|ended| *ended += 1);
                 }
                 Err(error) => {
                     tracing::warn!(account = %self.account.id, %error, "a sweep for missed messages failed; trying again");
@@ -121,7 +129,7 @@ impl Sweeper {
             let chats = self.tab.chats(CHATS).await?;
             found.truncated = chats.len() >= CHATS;
             for (chat, since) in plan(&chats, &marks, floor, complete) {
-                let room = PER_ACCOUNT.saturating_sub(found.loaded).min(PER_CHAT);
+                let room = PER_ACCOUNT.saturating_sub(found.loaded).min(READ_PER_CHAT);
                 if room == 0 {
                     found.truncated = true;
                     break;
@@ -129,7 +137,9 @@ impl Sweeper {
                 let messages = self.tab.history(&chat, since, room).await?;
                 found.loaded += messages.len();
                 found.truncated |= messages.len() >= room;
-                found.recovered += self.journal(messages, floor).await?;
+                let (recovered, left_out) = self.journal(messages, floor).await?;
+                found.recovered += recovered;
+                found.truncated |= left_out;
             }
         }
         let synced = drafts::synced(&self.account.id, found.recovered, found.truncated);
@@ -143,7 +153,8 @@ impl Sweeper {
         Ok(found)
     }
 
-    async fn journal(&self, messages: Vec<Message>, floor: i64) -> Result<usize, Failed> {
+    /// Journals what is not known yet; answers how many, and whether there were more than a sweep recovers.
+    async fn journal(&self, messages: Vec<Message>, floor: i64) -> Result<(usize, bool), Failed> {
         let mut recovered = 0;
         let mut events: Vec<NewEvent> = Vec::new();
         for mut message in messages.into_iter().filter(|message| message.timestamp > floor) {
@@ -161,6 +172,10 @@ impl Sweeper {
             }
             events.push(drafts::message(id, &message, Origin::History));
         }
+        let young = super::now() - MARGIN;
+        let old = events.iter().filter(|event| event.draft.timestamp < young).count();
+        let too_many = old.saturating_sub(PER_CHAT);
+        events.drain(..too_many);
         for part in events.chunks(EVENTS_PER_BATCH) {
             let committed = self
                 .room
@@ -172,7 +187,7 @@ impl Sweeper {
                 .await?;
             recovered += committed.events.iter().flatten().count();
         }
-        Ok(recovered)
+        Ok((recovered, too_many > 0))
     }
 
     /// Up to when the account is known to be complete.

@@ -107,9 +107,11 @@ async function chats(limit) {
 
 async function history(chat, untilMs, limit) {
   const model = attempt(() => WPP.chat.get(chat), null) || (await WPP.chat.find(chat));
-  const found = new Map();
+  let found = new Map();
+  // Earlier ones go to the front: times are in seconds, so within a second only this keeps their order.
   const take = (messages) => {
-    for (const message of messages) if (message && message.id) found.set(text(message.id), message);
+    const page = messages.filter((message) => message && message.id).map((message) => [text(message.id), message]);
+    found = new Map([...page, ...found]);
   };
   const oldest = () => [...found.values()].reduce((one, other) => (one && one.t <= other.t ? one : other), null);
   take(attempt(() => model.msgs.getModelsArray(), []));
