@@ -32,6 +32,7 @@ mod snapshot;
 mod sweep;
 mod tab;
 mod view;
+mod writer;
 
 #[cfg(test)]
 mod fake;

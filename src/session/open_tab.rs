@@ -16,6 +16,7 @@ use super::account::Account;
 use super::ingest::{Ingest, NOTICES, Notice};
 use super::sweep::Sweeper;
 use super::tab::Tab;
+use super::writer::Writer;
 
 /// For how long the last reports of a closed tab may be journaled.
 const LAST_REPORTS: Duration = Duration::from_secs(10);
@@ -39,14 +40,12 @@ impl OpenTab {
     ) -> Self {
         let (sender, notices) = mpsc::channel(NOTICES);
         let (sweeps, wanted) = watch::channel(0);
-        let (ended_sweeps, swept) = watch::channel(0);
+        let (swept, last_swept) = watch::channel(String::new());
         let ended = CancellationToken::new();
-        let ingest = Ingest {
+        let writer = Writer {
             room: Arc::clone(room),
             account: Arc::clone(account),
             tab: Arc::clone(&tab),
-            notices: sender,
-            swept,
             ended: ended.clone(),
         };
         let sweeper = Sweeper {
@@ -54,11 +53,11 @@ impl OpenTab {
             account: Arc::clone(account),
             tab: Arc::clone(&tab),
             wanted,
-            swept: ended_sweeps,
+            swept,
             ended: ended.clone(),
         };
         room.tracker.spawn(sweeper.run());
-        let ingest = room.tracker.spawn(ingest.run(reports));
+        let ingest = room.tracker.spawn(Ingest::new(writer, sender, last_swept).run(reports));
         Self {
             tab,
             notices,

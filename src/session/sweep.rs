@@ -54,8 +54,8 @@ pub(super) struct Sweeper {
     pub(super) tab: Arc<dyn Tab>,
     /// Counts the wishes: each `ready`, each gap.
     pub(super) wanted: watch::Receiver<u64>,
-    /// Counts the sweeps that have ended.
-    pub(super) swept: watch::Sender<u64>,
+    /// The document that the last sweep which ended was of.
+    pub(super) swept: watch::Sender<String>,
     pub(super) ended: CancellationToken,
 }
 
@@ -65,6 +65,7 @@ struct Found {
     recovered: usize,
     truncated: bool,
     loaded: usize,
+    page_id: String,
 }
 
 impl Sweeper {
@@ -97,10 +98,11 @@ impl Sweeper {
                         recovered,
                         truncated,
                         loaded,
+                        page_id,
                     } = found;
                     tracing::info!(account = %self.account.id, recovered, truncated, loaded, "swept for missed messages");
                     finished = wish;
-                    self.swept.send_modify(|ended| *ended += 1);
+                    self.swept.send_replace(page_id);
                 }
                 Err(error) => {
                     tracing::warn!(account = %self.account.id, %error, "a sweep for missed messages failed; trying again");
@@ -121,7 +123,12 @@ impl Sweeper {
     async fn sweep(&self) -> Result<Found, Failed> {
         let started = super::now();
         let store = &self.room.store;
-        let mut found = Found::default();
+        // Asked first: should the document be replaced meanwhile, then the new one is not taken for swept.
+        let page_id = self.tab.status().await?.page_id;
+        let mut found = Found {
+            page_id,
+            ..Found::default()
+        };
         if let Some(linked) = self.account.linked_at() {
             let floor = floor(linked, started);
             let complete = self.complete().await?;
@@ -234,7 +241,7 @@ impl Sweeper {
 }
 
 /// The key of the time up to which an account is complete.
-const COMPLETE: &str = "complete_until";
+pub(super) const COMPLETE: &str = "complete_until";
 
 /// Nothing at or before this becomes an event of a sweep.
 pub(super) fn floor(linked: i64, now: i64) -> i64 {

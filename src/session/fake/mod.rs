@@ -65,14 +65,7 @@ impl Host {
             settle: Duration::from_millis(300),
             save_again: Duration::from_millis(20),
         };
-        // The writer of a host that was killed just now may still be letting go of the folder.
-        let store = loop {
-            match Store::open(data, 1 << 20) {
-                Ok(store) => break store,
-                Err(crate::store::Error::InUse { .. }) => std::thread::yield_now(),
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let store = Self::open(data);
         let deps = Deps {
             store: store.clone(),
             config: config.subscribe(),
@@ -87,6 +80,17 @@ impl Host {
             sessions,
             store,
             config,
+        }
+    }
+
+    /// The store of a host that may have been killed just now: its writer may still be letting go of the folder.
+    pub(super) fn open(data: &Path) -> Store {
+        loop {
+            match Store::open(data, 1 << 20) {
+                Ok(store) => return store,
+                Err(crate::store::Error::InUse { .. }) => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
         }
     }
 

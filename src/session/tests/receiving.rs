@@ -4,6 +4,7 @@ use crate::action::State;
 use crate::event::{Message, Origin};
 use crate::page::PageEvent;
 use crate::session::fake::{Host, Shared, message, one, order};
+use crate::store::{Batch, KvOp, KvWrite};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -19,11 +20,34 @@ fn start() -> (tempfile::TempDir, Shared, Host) {
 fn linked_since(host: &Host, ago: i64) {
     let mut record = host.run(host.store.accounts()).unwrap().remove(0);
     record.linked_at = Some(crate::session::now() - ago);
-    let batch = crate::store::Batch {
+    let batch = Batch {
         accounts: vec![(one(), Some(record))],
-        ..crate::store::Batch::default()
+        ..Batch::default()
     };
     host.run(host.store.commit(batch)).unwrap();
+}
+
+/// As if the host had last been complete so long ago. Of a host that is down: while it runs it keeps the time itself.
+fn complete_since(data: &std::path::Path, ago: i64) {
+    let time = crate::session::now() - ago;
+    let write = KvWrite {
+        space: crate::session::session_space(&one()),
+        key: crate::session::sweep::COMPLETE.to_owned(),
+        op: KvOp::Set(time.to_string().into_bytes()),
+        expires_at: None,
+    };
+    let store = Host::open(data);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        store
+            .commit(Batch {
+                kv: vec![write],
+                ..Batch::default()
+            })
+            .await
+            .unwrap();
+        store.close().await.unwrap();
+    });
 }
 
 fn bodies(host: &Host) -> Vec<String> {
@@ -179,7 +203,7 @@ fn a_live_message_before_the_sweep_does_not_hide_one_that_was_missed() {
     host.wait_for("account.disconnected", 1);
     host.run(host.store.commit(crate::store::Batch {
         kv: vec![complete],
-        ..crate::store::Batch::default()
+        ..Batch::default()
     }))
     .unwrap();
     host.kill();
@@ -190,10 +214,13 @@ fn a_live_message_before_the_sweep_does_not_hide_one_that_was_missed() {
     let host = Host::start(data.path(), &world);
     host.until(|| host.sessions.get(&one()).unwrap().state == State::Disconnected);
     world.arrives(message("LIVE", 0));
-    host.wait_for("message", 1);
     world.lock().offline = false;
     host.wait_for("message", 2);
-    assert_eq!(bodies(&host), ["LIVE", "MISSED"]);
+    assert_eq!(
+        bodies(&host),
+        ["MISSED", "LIVE"],
+        "in the order in which they were written"
+    );
 }
 
 #[test]
@@ -213,10 +240,21 @@ fn a_sweep_is_bounded_and_says_so() {
     let (data, world, host) = start();
     linked_since(&host, HOUR);
     host.kill();
-    let flood = (0..450).map(|number| message(&format!("M{number}"), 1000)).collect();
-    world.lock().chats.insert("492@c.us".to_owned(), flood);
+    complete_since(data.path(), 40 * MINUTE);
+    let old = (0..450).map(|number| message(&format!("OLD{number}"), -30 * MINUTE));
+    let young = (0..250).map(|number| message(&format!("YOUNG{number}"), 1000));
+    world
+        .lock()
+        .chats
+        .insert("492@c.us".to_owned(), old.chain(young).collect());
     let host = Host::start(data.path(), &world);
     let synced = host.wait_for("account.synced", 2);
-    assert_eq!(synced[1].data["recovered"], 200);
+    assert_eq!(synced[1].data["recovered"], 200 + 250);
     assert_eq!(synced[1].data["truncated"], true);
+    let bodies = bodies(&host);
+    assert_eq!(
+        (bodies[0].as_str(), bodies[449].as_str()),
+        ("OLD250", "YOUNG249"),
+        "of those too many, the newest"
+    );
 }
