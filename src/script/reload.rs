@@ -64,6 +64,8 @@ impl Reload {
     /// If the store fails.
     pub(crate) async fn look(&mut self, tell: bool) -> Result<(), Error> {
         let config = Arc::clone(&self.config.borrow_and_update());
+        // Before anything is loaded: who is seen to run must not miss what comes from then on.
+        let head = *self.shared.store.head().borrow();
         let read = Arc::clone(&config);
         let Ok(found) = tokio::task::spawn_blocking(move || look(&read)).await else {
             return Ok(());
@@ -88,7 +90,7 @@ impl Reload {
         join_all(loads.iter().map(|(slot, plan)| slot.load(plan.clone(), tell))).await;
         self.gates.set_order(self.ordered(&config));
         for (slot, plan) in loads {
-            self.begin(&slot, plan.limits.patience).await?;
+            self.begin(&slot, plan.limits.patience, head).await?;
         }
         Ok(())
     }
@@ -180,15 +182,15 @@ impl Reload {
         slots
     }
 
-    /// Starts the dispatch of a script that is in force for the first time.
-    async fn begin(&self, slot: &Arc<Slot>, patience: Duration) -> Result<(), Error> {
+    /// Starts the dispatch of a script that is in force for the first time; one without a position begins at `head`.
+    async fn begin(&self, slot: &Arc<Slot>, patience: Duration, head: u64) -> Result<(), Error> {
         if slot.current().is_none() || slot.position().is_some() {
             return Ok(());
         }
         let position = match self.shared.store.position(&slot.name).await? {
             Some(position) => position,
             None => {
-                let position = Position::start(*self.shared.store.head().borrow());
+                let position = Position::start(head);
                 let positions = vec![(slot.name.to_string(), position.clone())];
                 self.shared
                     .store

@@ -53,7 +53,11 @@ impl script::Host for ScriptHost {
 
     fn account(&self, id: &str) -> Option<AccountState> {
         let view = self.0.get(&id.parse().ok()?)?;
-        Some(AccountState { state: view.state, reason: view.reason, since: view.since })
+        Some(AccountState {
+            state: view.state,
+            reason: view.reason,
+            since: view.since,
+        })
     }
 
     fn has_endpoint(&self, _: &str) -> bool {
@@ -63,11 +67,17 @@ impl script::Host for ScriptHost {
 
 fn read(folder: &Path, more: &str) -> Config {
     let file = folder.join("config.toml");
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js");
     let text = format!(
-        "[data]\ndir = \"data\"\n[browser]\nexecutable = \"/nowhere/chromium\"\n[plugins.webhook]\nenabled = false\n{more}"
+        "[data]\ndir = \"data\"\n[whatsapp]\nlibrary = {library:?}\n[browser]\nexecutable = \"/nowhere/chromium\"\n[plugins.webhook]\nenabled = false\n{more}"
     );
     std::fs::write(&file, text).unwrap();
-    Sources { file: Some(file), ..Sources::default() }.load().unwrap()
+    Sources {
+        file: Some(file),
+        ..Sources::default()
+    }
+    .load()
+    .unwrap()
 }
 
 /// An answer, read whole.
@@ -132,29 +142,56 @@ impl Host {
         })
         .await
         .unwrap();
-        let client = Client::new(&Egress { allow: vec!["127.0.0.0/8".parse().unwrap()] }).unwrap();
+        let client = Client::new(&Egress {
+            allow: vec!["127.0.0.0/8".parse().unwrap()],
+        })
+        .unwrap();
         let key = keys::make(&store, None, vec!["admin".to_owned()]).await.unwrap();
         let addr = bound.addr.unwrap();
-        Self { addr, store, sessions, scripts, config, client, key, tracker, stop, folder }
+        Self {
+            addr,
+            store,
+            sessions,
+            scripts,
+            config,
+            client,
+            key,
+            tracker,
+            stop,
+            folder,
+        }
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let request = Request {
             url: format!("http://{}{path}", self.addr),
-            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             body: body.to_owned().into(),
             timeout: PATIENCE,
             response_limit: 4 << 20,
         };
         let answer = self.client.send(method.parse().unwrap(), request).await.unwrap();
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        Answer { status: answer.status, headers: answer.headers, text }
+        Answer {
+            status: answer.status,
+            headers: answer.headers,
+            text,
+        }
     }
 
     /// Asks with a key.
     async fn with(&self, key: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
         let bearer = format!("Bearer {key}");
-        self.ask(method, path, &[("authorization", &bearer)], &body.map_or(String::new(), |body| body.to_string())).await
+        self.ask(
+            method,
+            path,
+            &[("authorization", &bearer)],
+            &body.map_or(String::new(), |body| body.to_string()),
+        )
+        .await
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -171,7 +208,9 @@ impl Host {
     }
 
     async fn control(&self) -> control::Client {
-        control::Client::connect(&self.socket()).await.expect("the control socket answers")
+        control::Client::connect(&self.socket())
+            .await
+            .expect("the control socket answers")
     }
 
     fn socket(&self) -> std::path::PathBuf {
@@ -189,7 +228,9 @@ impl Host {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, reached).await.expect("the state is reached")
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .expect("the state is reached")
     }
 
     fn change_config(&self, more: &str) {
@@ -201,7 +242,9 @@ impl Host {
         self.stop.cancel();
         self.sessions.close().await;
         self.tracker.close();
-        tokio::time::timeout(PATIENCE, self.tracker.wait()).await.expect("everything ends");
+        tokio::time::timeout(PATIENCE, self.tracker.wait())
+            .await
+            .expect("everything ends");
         self.store.close().await.unwrap();
     }
 }
@@ -222,9 +265,19 @@ async fn every_route_but_health_and_the_way_in_refuses_who_has_no_key() {
         }
         assert_eq!(answer.status, 401, "{method} {path}");
         let page = matches!(need, Need::Page(_)) && method == "GET";
-        assert!(if page { answer.text.contains("Sign in") } else { answer.code() == "UNAUTHENTICATED" }, "{method} {path}");
+        assert!(
+            if page {
+                answer.text.contains("Sign in")
+            } else {
+                answer.code() == "UNAUTHENTICATED"
+            },
+            "{method} {path}"
+        );
     }
-    assert_eq!(open, BTreeSet::from(["/healthz", "/readyz", "/sign-in", "/assets/{name}"]));
+    assert_eq!(
+        open,
+        BTreeSet::from(["/healthz", "/readyz", "/sign-in", "/assets/{name}"])
+    );
     assert_eq!(host.ask("GET", "/nothing", &[], "").await.code(), "NO_ROUTE");
     assert_eq!(host.ask("PATCH", "/api/accounts", &[], "").await.status, 405);
     host.close().await;
@@ -233,8 +286,11 @@ async fn every_route_but_health_and_the_way_in_refuses_who_has_no_key() {
 #[tokio::test]
 async fn a_key_opens_what_its_scopes_allow_and_nothing_else() {
     let host = Host::start().await;
-    let keys =
-        [("read", host.key_for(&["read"]).await), ("send", host.key_for(&["send"]).await), ("qr", host.key_for(&["qr"]).await)];
+    let keys = [
+        ("read", host.key_for(&["read"]).await),
+        ("send", host.key_for(&["send"]).await),
+        ("qr", host.key_for(&["qr"]).await),
+    ];
     for (method, path, need) in admin::routes() {
         let needed = match need {
             Need::Scope(scope) | Need::Page(scope) => scope.as_str(),
@@ -243,13 +299,29 @@ async fn a_key_opens_what_its_scopes_allow_and_nothing_else() {
         };
         for (scope, key) in &keys {
             let answer = host.with(key, &method, &filled(path), None).await;
-            assert_eq!(answer.status == 403, *scope != needed, "{scope} on {method} {path}: {}", answer.text);
+            assert_eq!(
+                answer.status == 403,
+                *scope != needed,
+                "{scope} on {method} {path}: {}",
+                answer.text
+            );
         }
         let answer = host.with(&host.key, &method, &filled(path), None).await;
-        assert_eq!(answer.status == 403, needed == "control", "admin on {method} {path}: {}", answer.text);
+        assert_eq!(
+            answer.status == 403,
+            needed == "control",
+            "admin on {method} {path}: {}",
+            answer.text
+        );
     }
-    assert_eq!(host.with(&keys[0].1, "POST", "/api/accounts", None).await.code(), "MISSING_SCOPE");
-    assert_eq!(host.with(&host.key, "POST", "/api/keys", None).await.code(), "CONTROL_SOCKET_ONLY");
+    assert_eq!(
+        host.with(&keys[0].1, "POST", "/api/accounts", None).await.code(),
+        "MISSING_SCOPE"
+    );
+    assert_eq!(
+        host.with(&host.key, "POST", "/api/keys", None).await.code(),
+        "CONTROL_SOCKET_ONLY"
+    );
     host.close().await;
 }
 
@@ -262,18 +334,36 @@ async fn wrong_and_revoked_keys_are_refused_and_many_wrong_ones_throttled() {
     assert!(keys::revoke(&host.store, &id).await.unwrap());
     for wrong in ["", "x", &revoked, &format!("{}x", host.key)] {
         let answer = host.with(wrong, "GET", "/api/accounts", None).await;
-        assert_eq!((answer.status, answer.code().as_str()), (401, "UNAUTHENTICATED"), "{wrong}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (401, "UNAUTHENTICATED"),
+            "{wrong}"
+        );
         assert_eq!(answer.header("www-authenticate"), "Bearer");
     }
-    let basic = host.ask("GET", "/api/accounts", &[("authorization", &format!("Basic {}", host.key))], "").await;
+    let basic = host
+        .ask(
+            "GET",
+            "/api/accounts",
+            &[("authorization", &format!("Basic {}", host.key))],
+            "",
+        )
+        .await;
     assert_eq!(basic.status, 401);
     for _ in 0..5 {
         assert_eq!(host.with("wrong", "GET", "/api/accounts", None).await.status, 401);
     }
     let answer = host.with("wrong", "GET", "/api/accounts", None).await;
-    assert_eq!((answer.status, answer.code().as_str()), (429, "TOO_MANY_FAILED_SIGN_INS"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (429, "TOO_MANY_FAILED_SIGN_INS")
+    );
     assert!(answer.header("retry-after").parse::<u64>().unwrap() <= 60);
-    assert_eq!(host.get("/api/accounts").await.status, 200, "a right key is not turned away");
+    assert_eq!(
+        host.get("/api/accounts").await.status,
+        200,
+        "a right key is not turned away"
+    );
     host.close().await;
 }
 
@@ -287,43 +377,76 @@ async fn foreign_names_and_foreign_sites_are_refused() {
         host.ask("GET", "/api/accounts", &all, "").await
     };
     assert_eq!(with(&[("host", "evil.example")]).await.code(), "WRONG_HOST");
-    assert_eq!(host.ask("GET", "/healthz", &[("host", "evil.example")], "").await.status, 421);
+    assert_eq!(
+        host.ask("GET", "/healthz", &[("host", "evil.example")], "")
+            .await
+            .status,
+        421
+    );
     assert_eq!(with(&[("host", "localhost:7380")]).await.status, 200);
     assert_eq!(with(&[("origin", "https://evil.example")]).await.code(), "WRONG_ORIGIN");
     assert_eq!(with(&[("origin", "null")]).await.status, 403);
     assert_eq!(with(&[("origin", &format!("http://{}", host.addr))]).await.status, 200);
     assert_eq!(with(&[("host", "wharf.example.com")]).await.status, 421);
     host.change_config("[admin]\nlisten = \"127.0.0.1:0\"\nhosts = [\"wharf.example.com\"]\n");
-    assert_eq!(with(&[("host", "wharf.example.com")]).await.status, 200, "a saved configuration is in force");
+    assert_eq!(
+        with(&[("host", "wharf.example.com")]).await.status,
+        200,
+        "a saved configuration is in force"
+    );
     host.close().await;
 }
 
 #[tokio::test]
 async fn accounts_are_made_up_to_the_limit_and_a_delete_frees_the_slot() {
     let host = Host::start_with("[admin]\nlisten = \"127.0.0.1:0\"\n[accounts]\nmax = 2\n").await;
-    let made = host.post("/api/accounts", json!({"id": "sales", "name": " Sales <b> "})).await;
+    let made = host
+        .post("/api/accounts", json!({"id": "sales", "name": " Sales <b> "}))
+        .await;
     assert_eq!(made.status, 201);
     let view = made.json();
-    assert_eq!((view["id"].as_str(), view["name"].as_str()), (Some("sales"), Some("Sales <b>")));
+    assert_eq!(
+        (view["id"].as_str(), view["name"].as_str()),
+        (Some("sales"), Some("Sales <b>"))
+    );
     for field in ["state", "reason", "since", "phone", "webhook_url", "proof_age_ms"] {
         assert!(view.get(field).is_some(), "{field}");
     }
-    assert_eq!(host.post("/api/accounts", json!({"id": "sales"})).await.code(), "ACCOUNT_EXISTS");
+    assert_eq!(
+        host.post("/api/accounts", json!({"id": "sales"})).await.code(),
+        "ACCOUNT_EXISTS"
+    );
     let unnamed = host.with(&host.key, "POST", "/api/accounts", None).await;
     assert_eq!(unnamed.status, 201, "id and name may be left out: {}", unnamed.text);
 
     let refused = host.post("/api/accounts", json!({"id": "third"})).await;
-    assert_eq!((refused.status, refused.code().as_str()), (429, "MAX_ACCOUNT_LIMIT_REACHED"));
-    assert_eq!((&refused.json()["current"], &refused.json()["max"]), (&json!(2), &json!(2)));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (429, "MAX_ACCOUNT_LIMIT_REACHED")
+    );
+    assert_eq!(
+        (&refused.json()["current"], &refused.json()["max"]),
+        (&json!(2), &json!(2))
+    );
     let listed = host.get("/api/accounts").await.json();
-    assert_eq!((listed["accounts"].as_array().unwrap().len(), &listed["max"]), (2, &json!(2)));
+    assert_eq!(
+        (listed["accounts"].as_array().unwrap().len(), &listed["max"]),
+        (2, &json!(2))
+    );
 
-    assert_eq!(host.with(&host.key, "DELETE", "/api/accounts/sales", None).await.status, 204);
+    assert_eq!(
+        host.with(&host.key, "DELETE", "/api/accounts/sales", None).await.status,
+        204
+    );
     assert_eq!(host.get("/api/accounts/sales").await.code(), "NO_ACCOUNT");
     assert_eq!(host.post("/api/accounts", json!({"id": "third"})).await.status, 201);
     assert_eq!(host.post("/api/accounts", json!({"id": "fourth"})).await.status, 429);
     host.change_config("[admin]\nlisten = \"127.0.0.1:0\"\n[accounts]\nmax = 3\n");
-    assert_eq!(host.post("/api/accounts", json!({"id": "fourth"})).await.status, 201, "the limit is live");
+    assert_eq!(
+        host.post("/api/accounts", json!({"id": "fourth"})).await.status,
+        201,
+        "the limit is live"
+    );
     host.close().await;
 }
 
@@ -336,17 +459,34 @@ async fn bad_ids_bodies_and_names_are_refused() {
         assert_eq!((answer.status, answer.code().as_str()), (400, "BAD_ACCOUNT_ID"), "{id}");
     }
     for path in ["..%2Fx", "%2e%2e%2fetc", "A", long.as_str(), "a%00"] {
-        for (method, rest) in [("GET", ""), ("DELETE", ""), ("POST", "/start"), ("GET", "/qr"), ("GET", "/snapshot")] {
-            let answer = host.with(&host.key, method, &format!("/api/accounts/{path}{rest}"), None).await;
-            assert_eq!((answer.status, answer.code().as_str()), (400, "BAD_ACCOUNT_ID"), "{method} {path}{rest}");
+        for (method, rest) in [
+            ("GET", ""),
+            ("DELETE", ""),
+            ("POST", "/start"),
+            ("GET", "/qr"),
+            ("GET", "/snapshot"),
+        ] {
+            let answer = host
+                .with(&host.key, method, &format!("/api/accounts/{path}{rest}"), None)
+                .await;
+            assert_eq!(
+                (answer.status, answer.code().as_str()),
+                (400, "BAD_ACCOUNT_ID"),
+                "{method} {path}{rest}"
+            );
         }
     }
     for body in ["{", "[]", "7", "{\"nme\":\"x\"}", "{\"id\":7}"] {
         let bearer = format!("Bearer {}", host.key);
-        let answer = host.ask("POST", "/api/accounts", &[("authorization", &bearer)], body).await;
+        let answer = host
+            .ask("POST", "/api/accounts", &[("authorization", &bearer)], body)
+            .await;
         assert_eq!((answer.status, answer.code().as_str()), (400, "BAD_REQUEST"), "{body}");
     }
-    assert_eq!(host.post("/api/accounts", json!({"name": "a\nb"})).await.code(), "BAD_NAME");
+    assert_eq!(
+        host.post("/api/accounts", json!({"name": "a\nb"})).await.code(),
+        "BAD_NAME"
+    );
     assert!(host.sessions.list().is_empty());
     host.close().await;
 }
@@ -367,12 +507,29 @@ async fn an_account_that_is_not_ready_says_so() {
     let send = async |body: Value| host.post(&path("messages/send"), body).await;
     let answer = send(json!({"to": "491700000002", "message": "hello"})).await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "ACCOUNT_NOT_READY"));
-    assert_eq!(send(json!({"to": "anna", "message": "hello"})).await.code(), "BAD_RECIPIENT");
-    assert_eq!(send(json!({"to": "491700000002", "message": " "})).await.code(), "BAD_MESSAGE");
+    assert_eq!(
+        send(json!({"to": "anna", "message": "hello"})).await.code(),
+        "BAD_RECIPIENT"
+    );
+    assert_eq!(
+        send(json!({"to": "491700000002", "message": " "})).await.code(),
+        "BAD_MESSAGE"
+    );
     assert_eq!(send(json!({"to": "491700000002"})).await.code(), "BAD_REQUEST");
-    assert_eq!(host.post("/api/accounts/nobody/messages/send", json!({"to": "49170000000", "message": "x"})).await.status, 404);
+    assert_eq!(
+        host.post(
+            "/api/accounts/nobody/messages/send",
+            json!({"to": "49170000000", "message": "x"})
+        )
+        .await
+        .status,
+        404
+    );
     let stopped = host.with(&host.key, "POST", &path("stop"), None).await;
-    assert_eq!((stopped.status, stopped.json()["state"].as_str()), (200, Some("stopped")));
+    assert_eq!(
+        (stopped.status, stopped.json()["state"].as_str()),
+        (200, Some("stopped"))
+    );
     host.with(&host.key, "POST", &path("start"), None).await;
     host.until("sales", "failed").await;
     host.close().await;
@@ -386,7 +543,8 @@ async fn a_webhooks_secret_is_shown_once_and_a_declared_webhook_stays() {
     .await;
     host.post("/api/accounts", json!({"id": "sales"})).await;
     let put = async |id: &str, body: Value| {
-        host.with(&host.key, "PUT", &format!("/api/accounts/{id}/webhook"), Some(body)).await
+        host.with(&host.key, "PUT", &format!("/api/accounts/{id}/webhook"), Some(body))
+            .await
     };
     let first = put("sales", json!({"webhook_url": "https://example.com/a"})).await;
     assert_eq!(first.status, 200);
@@ -397,25 +555,54 @@ async fn a_webhooks_secret_is_shown_once_and_a_declared_webhook_stays() {
     let view = host.get("/api/accounts/sales").await;
     assert_eq!(view.json()["webhook_url"], "https://example.com/b");
     assert!(!view.text.contains(&secret));
-    let record = host.store.accounts().await.unwrap().into_iter().find(|record| record.id.as_str() == "sales").unwrap();
-    assert_eq!(record.webhook.unwrap().secret.reveal(), secret, "a new address keeps the secret");
+    let record = host
+        .store
+        .accounts()
+        .await
+        .unwrap()
+        .into_iter()
+        .find(|record| record.id.as_str() == "sales")
+        .unwrap();
+    assert_eq!(
+        record.webhook.unwrap().secret.reveal(),
+        secret,
+        "a new address keeps the secret"
+    );
 
     let given = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    let own = put("sales", json!({"webhook_url": "https://example.com/b", "secret": given})).await;
-    assert!(own.status == 200 && !own.text.contains("secret"), "a secret that was given is not said back");
+    let own = put(
+        "sales",
+        json!({"webhook_url": "https://example.com/b", "secret": given}),
+    )
+    .await;
+    assert!(
+        own.status == 200 && !own.text.contains("secret"),
+        "a secret that was given is not said back"
+    );
     for (body, code) in [
         (json!({"webhook_url": "ftp://example.com"}), "BAD_URL"),
         (json!({"webhook_url": "nonsense"}), "BAD_URL"),
-        (json!({"webhook_url": "https://example.com", "secret": "short"}), "BAD_SECRET"),
+        (
+            json!({"webhook_url": "https://example.com", "secret": "short"}),
+            "BAD_SECRET",
+        ),
         (json!({"url": "https://example.com"}), "BAD_REQUEST"),
     ] {
         assert_eq!(put("sales", body.clone()).await.code(), code, "{body}");
     }
-    assert_eq!(put("sales", json!({"webhook_url": null})).await.json(), json!({"webhook_url": null}));
+    assert_eq!(
+        put("sales", json!({"webhook_url": null})).await.json(),
+        json!({"webhook_url": null})
+    );
     assert_eq!(host.get("/api/accounts/sales").await.json()["webhook_url"], Value::Null);
     let declared = put("declared", json!({"webhook_url": "https://example.com/x"})).await;
     assert_eq!((declared.status, declared.code().as_str()), (409, "DECLARED_IN_CONFIG"));
-    assert_eq!(put("nobody", json!({"webhook_url": "https://example.com/x"})).await.status, 404);
+    assert_eq!(
+        put("nobody", json!({"webhook_url": "https://example.com/x"}))
+            .await
+            .status,
+        404
+    );
     host.close().await;
 }
 
@@ -423,30 +610,71 @@ async fn a_webhooks_secret_is_shown_once_and_a_declared_webhook_stays() {
 async fn a_person_signs_in_with_a_key_and_changes_need_the_pages_token() {
     let host = Host::start().await;
     let origin = format!("http://{}", host.addr);
-    let form = [("content-type", "application/x-www-form-urlencoded"), ("origin", origin.as_str())];
+    let form = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("origin", origin.as_str()),
+    ];
     let wrong = host.ask("POST", "/sign-in", &form, "key=wharf_x_y&next=/scripts").await;
     assert!(wrong.status == 401 && wrong.text.contains("not a key") && wrong.header("set-cookie").is_empty());
-    let foreign = host.ask("POST", "/sign-in", &[form[0], ("origin", "https://evil.example")], "key=x").await;
+    let foreign = host
+        .ask(
+            "POST",
+            "/sign-in",
+            &[form[0], ("origin", "https://evil.example")],
+            "key=x",
+        )
+        .await;
     assert_eq!(foreign.status, 403);
-    let signed_in = host.ask("POST", "/sign-in", &form, &format!("key={}&next=/scripts", host.key)).await;
+    let signed_in = host
+        .ask("POST", "/sign-in", &form, &format!("key={}&next=/scripts", host.key))
+        .await;
     assert_eq!((signed_in.status, signed_in.header("location")), (303, "/scripts"));
     let set = signed_in.header("set-cookie").to_owned();
-    assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict") && !set.contains(&host.key), "{set}");
+    assert!(
+        set.contains("HttpOnly") && set.contains("SameSite=Strict") && !set.contains(&host.key),
+        "{set}"
+    );
     let cookie = set.split(';').next().unwrap().to_owned();
 
     let page = host.ask("GET", "/", &[("cookie", &cookie)], "").await;
     assert!(page.status == 200 && page.text.contains("New account") && !page.text.contains(&host.key));
-    for refused in [vec![("cookie", cookie.as_str())], vec![("cookie", cookie.as_str()), ("x-wharf-token", "guess")]] {
+    for refused in [
+        vec![("cookie", cookie.as_str())],
+        vec![("cookie", cookie.as_str()), ("x-wharf-token", "guess")],
+    ] {
         let answer = host.ask("POST", "/api/accounts", &refused, "{}").await;
         assert_eq!((answer.status, answer.code().as_str()), (403, "BAD_PAGE_TOKEN"));
     }
-    let token = page.text.split("name=\"wharf-token\" content=\"").nth(1).unwrap().split('"').next().unwrap();
-    let signed = [("cookie", cookie.as_str()), ("x-wharf-token", token), ("origin", origin.as_str())];
-    let made = host.ask("POST", "/api/accounts", &signed, "{\"id\":\"sales\",\"name\":\"<b>Sales</b>\"}").await;
+    let token = page
+        .text
+        .split("name=\"wharf-token\" content=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let signed = [
+        ("cookie", cookie.as_str()),
+        ("x-wharf-token", token),
+        ("origin", origin.as_str()),
+    ];
+    let made = host
+        .ask(
+            "POST",
+            "/api/accounts",
+            &signed,
+            "{\"id\":\"sales\",\"name\":\"<b>Sales</b>\"}",
+        )
+        .await;
     assert_eq!(made.status, 201, "{}", made.text);
     let page = host.ask("GET", "/accounts/sales", &[("cookie", &cookie)], "").await;
     assert!(page.text.contains("&lt;b&gt;Sales&lt;/b&gt;") && !page.text.contains("<b>Sales"));
-    assert_eq!(host.ask("GET", "/accounts/nobody", &[("cookie", &cookie)], "").await.status, 404);
+    assert_eq!(
+        host.ask("GET", "/accounts/nobody", &[("cookie", &cookie)], "")
+            .await
+            .status,
+        404
+    );
 
     assert_eq!(host.ask("POST", "/sign-out", &signed, "").await.status, 204);
     assert_eq!(host.ask("GET", "/", &[("cookie", &cookie)], "").await.status, 401);
@@ -461,7 +689,10 @@ async fn a_revoked_key_ends_its_pages() {
     let signed_in = host.ask("POST", "/sign-in", &form, &format!("key={key}")).await;
     let cookie = signed_in.header("set-cookie").split(';').next().unwrap().to_owned();
     let page = host.ask("GET", "/", &[("cookie", &cookie)], "").await;
-    assert!(page.status == 200 && !page.text.contains("New account"), "a reader is offered no changes");
+    assert!(
+        page.status == 200 && !page.text.contains("New account"),
+        "a reader is offered no changes"
+    );
     keys::revoke(&host.store, key.split('_').nth(1).unwrap()).await.unwrap();
     assert_eq!(host.ask("GET", "/", &[("cookie", &cookie)], "").await.status, 401);
     host.close().await;
@@ -475,14 +706,27 @@ async fn pages_run_nothing_but_their_own_files() {
         let page = host.get(path).await;
         assert_eq!(page.status, 200, "{path}");
         let policy = page.header("content-security-policy");
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"), "{policy}");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"),
+            "{policy}"
+        );
         assert!(!policy.contains("unsafe"));
-        assert_eq!((page.header("x-content-type-options"), page.header("cache-control")), ("nosniff", "no-store"));
+        assert_eq!(
+            (page.header("x-content-type-options"), page.header("cache-control")),
+            ("nosniff", "no-store")
+        );
         let scripts: Vec<&str> = page.text.split("<script").skip(1).collect();
-        assert!(scripts.len() == 1 && scripts[0].starts_with(" src=\"/assets/wharf.js\""), "{path}");
+        assert!(
+            scripts.len() == 1 && scripts[0].starts_with(" src=\"/assets/wharf.js\""),
+            "{path}"
+        );
         assert!(!page.text.contains("style=") && !page.text.contains(" onclick") && !page.text.contains("http://"));
     }
-    for (name, kind) in [("wharf.js", "text/javascript"), ("wharf.css", "text/css"), ("icon.svg", "image/svg+xml")] {
+    for (name, kind) in [
+        ("wharf.js", "text/javascript"),
+        ("wharf.css", "text/css"),
+        ("icon.svg", "image/svg+xml"),
+    ] {
         let file = host.ask("GET", &format!("/assets/{name}"), &[], "").await;
         assert!(file.status == 200 && file.header("content-type").starts_with(kind));
     }
@@ -496,17 +740,29 @@ async fn the_control_socket_is_private_and_makes_keys_while_the_host_runs() {
     let mode = std::fs::metadata(host.socket()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let control = host.control().await;
-    let key = control.make_key(Some("crm".to_owned()), vec!["read".to_owned()]).await.unwrap();
+    let key = control
+        .make_key(Some("crm".to_owned()), vec!["read".to_owned()])
+        .await
+        .unwrap();
     assert_eq!(host.with(&key, "GET", "/api/accounts", None).await.status, 200);
     let listed = control.list_keys().await.unwrap();
-    let crm = listed.iter().find(|listed| listed.name.as_deref() == Some("crm")).unwrap();
-    assert_eq!((key.split('_').nth(1), crm.scopes.as_slice()), (Some(crm.id.as_str()), &["read".to_owned()][..]));
+    let crm = listed
+        .iter()
+        .find(|listed| listed.name.as_deref() == Some("crm"))
+        .unwrap();
+    assert_eq!(
+        (key.split('_').nth(1), crm.scopes.as_slice()),
+        (Some(crm.id.as_str()), &["read".to_owned()][..])
+    );
     assert!(control.revoke_key(&crm.id).await.unwrap());
     assert!(!control.revoke_key(&crm.id).await.unwrap());
     assert_eq!(host.with(&key, "GET", "/api/accounts", None).await.status, 401);
     let wrong = control.make_key(None, vec!["root".to_owned()]).await.unwrap_err();
     assert!(wrong.to_string().contains("root"), "{wrong}");
-    let made = control.ask(Method::POST, "/api/accounts", Some(json!({"id": "sales"}))).await.unwrap();
+    let made = control
+        .ask(Method::POST, "/api/accounts", Some(json!({"id": "sales"})))
+        .await
+        .unwrap();
     assert_eq!(made["id"], "sales", "the same router, with scope admin");
     let socket = host.socket();
     host.close().await;
@@ -518,14 +774,25 @@ async fn the_control_socket_is_private_and_makes_keys_while_the_host_runs() {
 async fn scripts_are_shown_with_their_handlers_and_a_mistake_with_its_line() {
     let host = Host::start().await;
     let scripts = host.folder.path().join("scripts");
-    std::fs::write(scripts.join("good.lua"), "wharf.on(\"message\", { is_group = false }, function(msg) end)\n").unwrap();
-    std::fs::write(scripts.join("bad.lua"), "wharf.on(\"message\", function(msg)\n  local x = = 1\nend)\n").unwrap();
+    std::fs::write(
+        scripts.join("good.lua"),
+        "wharf.on(\"message\", { is_group = false }, function(msg) end)\n",
+    )
+    .unwrap();
+    std::fs::write(
+        scripts.join("bad.lua"),
+        "wharf.on(\"message\", function(msg)\n  local x = = 1\nend)\n",
+    )
+    .unwrap();
     let both = async {
         loop {
             let answer = host.get("/api/scripts").await.json();
             let find = |name: &str| {
                 let all = answer["scripts"].as_array().unwrap();
-                all.iter().find(|script| script["name"] == name).cloned().unwrap_or_default()
+                all.iter()
+                    .find(|script| script["name"] == name)
+                    .cloned()
+                    .unwrap_or_default()
             };
             let (good, bad) = (find("good"), find("bad"));
             if good["state"] == "running" && bad["state"] == "refused" {
@@ -537,7 +804,10 @@ async fn scripts_are_shown_with_their_handlers_and_a_mistake_with_its_line() {
     let (good, bad) = tokio::time::timeout(PATIENCE, both).await.expect("both are read");
     assert!(good["handlers"][0].as_str().unwrap().contains("message"), "{good}");
     assert_eq!(good["generation"], 1);
-    assert!(bad["refused"]["file"].as_str().unwrap().ends_with("bad.lua") && bad["refused"]["line"] == 2, "{bad}");
+    assert!(
+        bad["refused"]["file"].as_str().unwrap().ends_with("bad.lua") && bad["refused"]["line"] == 2,
+        "{bad}"
+    );
     let page = host.get("/scripts").await;
     assert!(page.text.contains("bad.lua:2:"), "{}", page.text);
     assert!(host.get("/").await.text.contains("bad.lua:2:"));
@@ -554,16 +824,34 @@ async fn the_outbox_shows_what_waits_and_what_was_given_up_without_bodies() {
         script: Some("webhook".to_owned()),
         event_id: None,
     };
-    let batch = Batch { posts: vec![post("crm"), post("crm")], ..Batch::default() };
+    let batch = Batch {
+        posts: vec![post("crm"), post("crm")],
+        ..Batch::default()
+    };
     let ids = host.store.commit(batch).await.unwrap().deliveries;
-    let dead = OutboxChange::Dead { id: ids[0].clone(), reason: "blocked".to_owned() };
-    host.store.commit(Batch { outbox: vec![dead], ..Batch::default() }).await.unwrap();
+    let dead = OutboxChange::Dead {
+        id: ids[0].clone(),
+        reason: "blocked".to_owned(),
+    };
+    host.store
+        .commit(Batch {
+            outbox: vec![dead],
+            ..Batch::default()
+        })
+        .await
+        .unwrap();
     let waiting = host.get("/api/outbox").await;
     let row = &waiting.json()["deliveries"][0];
-    assert_eq!((row["id"].as_str(), row["sequence"].as_u64(), row["tries"].as_u64()), (Some(ids[1].as_str()), Some(2), Some(0)));
+    assert_eq!(
+        (row["id"].as_str(), row["sequence"].as_u64(), row["tries"].as_u64()),
+        (Some(ids[1].as_str()), Some(2), Some(0))
+    );
     let dead = host.get("/api/outbox/dead?limit=5").await;
     let row = &dead.json()["deliveries"][0];
-    assert_eq!((row["id"].as_str(), row["reason"].as_str()), (Some(ids[0].as_str()), Some("blocked")));
+    assert_eq!(
+        (row["id"].as_str(), row["reason"].as_str()),
+        (Some(ids[0].as_str()), Some("blocked"))
+    );
     assert!(!waiting.text.contains("private") && !dead.text.contains("private"));
     assert_eq!(host.get("/api/outbox?limit=x").await.code(), "BAD_REQUEST");
     host.close().await;
@@ -572,8 +860,14 @@ async fn the_outbox_shows_what_waits_and_what_was_given_up_without_bodies() {
 #[tokio::test]
 async fn health_is_for_everybody_and_says_no_more() {
     let host = Host::start().await;
-    assert_eq!(host.ask("GET", "/healthz", &[], "").await.json(), json!({"status": "ok"}));
-    assert_eq!(host.ask("GET", "/readyz", &[], "").await.json(), json!({"status": "ready"}));
+    assert_eq!(
+        host.ask("GET", "/healthz", &[], "").await.json(),
+        json!({"status": "ok"})
+    );
+    assert_eq!(
+        host.ask("GET", "/readyz", &[], "").await.json(),
+        json!({"status": "ready"})
+    );
     host.close().await;
 }
 
@@ -581,7 +875,14 @@ async fn health_is_for_everybody_and_says_no_more() {
 async fn requests_over_the_limits_are_refused() {
     let host = Host::start().await;
     let bearer = format!("Bearer {}", host.key);
-    let large = host.ask("POST", "/api/accounts", &[("authorization", &bearer)], &"x".repeat((1 << 20) + 1)).await;
+    let large = host
+        .ask(
+            "POST",
+            "/api/accounts",
+            &[("authorization", &bearer)],
+            &"x".repeat((1 << 20) + 1),
+        )
+        .await;
     assert_eq!((large.status, large.code().as_str()), (413, "BODY_TOO_LARGE"));
     let raw = async |request: String| {
         let mut stream = TcpStream::connect(host.addr).await.unwrap();
@@ -593,16 +894,27 @@ async fn requests_over_the_limits_are_refused() {
     };
     let head = |fields: &str| format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{fields}\r\n");
     assert!(raw(head("")).await.starts_with("HTTP/1.1 200"));
-    assert!(raw(head(&format!("x: {}\r\n", "y".repeat(17 * 1024)))).await.starts_with("HTTP/1.1 431"));
+    assert!(
+        raw(head(&format!("x: {}\r\n", "y".repeat(17 * 1024))))
+            .await
+            .starts_with("HTTP/1.1 431")
+    );
     assert!(raw(head(&"x: y\r\n".repeat(70))).await.starts_with("HTTP/1.1 431"));
-    assert!(raw("GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned()).await.starts_with("HTTP/1.1 421"));
+    assert!(
+        raw("GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned())
+            .await
+            .starts_with("HTTP/1.1 421")
+    );
     host.close().await;
 }
 
 #[tokio::test]
 async fn the_listener_follows_the_configuration() {
     let mut host = Host::start().await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let before = host.addr;
     host.change_config(&format!("[admin]\nlisten = \"{free}\"\n"));
     let moved = async {
@@ -620,7 +932,10 @@ async fn the_listener_follows_the_configuration() {
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.expect("it goes");
-    assert!(host.control().await.list_keys().await.is_ok(), "the control socket stays");
+    assert!(
+        host.control().await.list_keys().await.is_ok(),
+        "the control socket stays"
+    );
     host.close().await;
 }
 
@@ -629,7 +944,10 @@ fn every_route_is_documented() {
     let page = include_str!("../../docs/http-api.md");
     for (method, path, _) in admin::routes() {
         if path.starts_with("/api") || path.ends_with("z") {
-            assert!(page.contains(&format!("{method} {path}")), "docs/http-api.md lacks `{method} {path}`");
+            assert!(
+                page.contains(&format!("{method} {path}")),
+                "docs/http-api.md lacks `{method} {path}`"
+            );
         }
     }
 }
