@@ -22,7 +22,10 @@ const ACCOUNTS: usize = 5;
 const ECHO: &str = r#"wharf.on("message", { account = "shop" }, function(msg) msg:reply("VERSION " .. msg.body) end)"#;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(measure());
 }
 
@@ -46,7 +49,10 @@ async fn measure() {
     let from = host.logged();
     pour(&phones, PER_SECOND * SECONDS).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    report("event seen by the host -> action handed to the page", &pair(&host.log_since(from)));
+    report(
+        "event seen by the host -> action handed to the page",
+        &pair(&host.log_since(from)),
+    );
 
     let mut trips = Vec::new();
     for n in 0..100 {
@@ -64,7 +70,10 @@ async fn measure() {
     let mut saves = Vec::new();
     for round in 0..10 {
         let from = host.logged();
-        let pouring = { let phones = Arc::clone(&phones); async move { pour(&phones, PER_SECOND).await } };
+        let pouring = {
+            let phones = Arc::clone(&phones);
+            async move { pour(&phones, PER_SECOND).await }
+        };
         let saving = async {
             tokio::time::sleep(Duration::from_millis(200)).await;
             let saved = jiff::Timestamp::now();
@@ -87,7 +96,10 @@ async fn measure() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     let browsers = home.browsers();
     let memory: u64 = browsers.iter().filter_map(|pid| pss(*pid)).sum();
-    println!("host memory with {ACCOUNTS} accounts: {} MB", pss(host.pid()).unwrap_or_default() / 1000);
+    println!(
+        "host memory with {ACCOUNTS} accounts: {} MB",
+        pss(host.pid()).unwrap_or_default() / 1000
+    );
     println!(
         "per account: {} MB, {} processes",
         memory / 1000 / ACCOUNTS as u64,
@@ -101,7 +113,9 @@ async fn pour(phones: &Phones, count: u32) {
     let mut tick = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
     for n in 0..count {
         tick.tick().await;
-        phones.write(&writer(n as usize % WRITERS), SHOP, &format!("n{n}")).await;
+        phones
+            .write(&writer(n as usize % WRITERS), SHOP, &format!("n{n}"))
+            .await;
     }
 }
 
@@ -121,7 +135,9 @@ fn pair(log: &[String]) -> Vec<i64> {
         if line.contains("message in ring") {
             waiting.entry(chat).or_default().push(at);
         } else if line.contains("message in send") {
-            let Some(queue) = waiting.get_mut(&chat).filter(|queue| !queue.is_empty()) else { continue };
+            let Some(queue) = waiting.get_mut(&chat).filter(|queue| !queue.is_empty()) else {
+                continue;
+            };
             took.push(at.as_microsecond() - queue.remove(0).as_microsecond());
         }
     }
@@ -131,14 +147,23 @@ fn pair(log: &[String]) -> Vec<i64> {
 /// Microseconds from the save to the first send after the new version was in force.
 fn first_answer(log: &[String], saved: jiff::Timestamp) -> Option<i64> {
     let swapped = log.iter().position(|line| line.contains("in force"))?;
-    let (at, _) = log.iter().skip(swapped).filter(|line| line.contains("message in send")).find_map(|line| moment(line))?;
+    let (at, _) = log
+        .iter()
+        .skip(swapped)
+        .filter(|line| line.contains("message in send"))
+        .find_map(|line| moment(line))?;
     Some(at.as_microsecond() - saved.as_microsecond())
 }
 
 fn report(what: &str, took: &[i64]) {
     let mut sorted = took.to_vec();
     sorted.sort_unstable();
-    let at = |part: f64| sorted.get(((sorted.len() as f64 - 1.0) * part).round() as usize).copied().unwrap_or_default();
+    let at = |part: f64| {
+        sorted
+            .get(((sorted.len() as f64 - 1.0) * part).round() as usize)
+            .copied()
+            .unwrap_or_default()
+    };
     let ms = |micros: i64| micros as f64 / 1000.0;
     println!(
         "{what}: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms ({} samples)",
@@ -152,5 +177,10 @@ fn report(what: &str, took: &[i64]) {
 /// Proportional set size of a process, in kB.
 fn pss(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("Pss:"))?.split_whitespace().next()?.parse().ok()
+    text.lines()
+        .find_map(|line| line.strip_prefix("Pss:"))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }

@@ -104,7 +104,10 @@ impl App {
             stop: stop.clone(),
         })
         .await?;
-        let host = Arc::new(ScriptHost { sessions: sessions.clone(), config: live.subscribe() });
+        let host = Arc::new(ScriptHost {
+            sessions: sessions.clone(),
+            config: live.subscribe(),
+        });
         let scripts = Scripts::open(script::Deps {
             store: store.clone(),
             config: live.subscribe(),
@@ -132,7 +135,16 @@ impl App {
         .await?;
         let folder = follow_config(&live, &store, telemetry, &tracker, &stop)?;
         tracing::info!(data = %config.data.dir.display(), "wharf {} is up", env!("CARGO_PKG_VERSION"));
-        Ok(Self { store, sessions, admin: bound.addr, config: live, scripts, tracker, stop, _config_folder: folder })
+        Ok(Self {
+            store,
+            sessions,
+            admin: bound.addr,
+            config: live,
+            scripts,
+            tracker,
+            stop,
+            _config_folder: folder,
+        })
     }
 
     /// Ends it in order: scripts, deliveries, browsers, store.
@@ -153,8 +165,15 @@ impl App {
 
 /// The data folder holds credentials: only its owner may look in.
 fn prepare(dir: &Path) -> Result<(), Error> {
-    let failed = |source| Error::Data { path: dir.to_owned(), source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    let failed = |source| Error::Data {
+        path: dir.to_owned(),
+        source,
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(failed)?;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(failed)
 }
 
@@ -175,7 +194,10 @@ fn follow_config(
     let Some(file) = live.file() else {
         return Ok(None);
     };
-    let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = file
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let quiet = live.current().scripts.quiet;
     let (folders, mut changed) = Folders::watch(&[Folder::Flat(folder.to_owned())], quiet, tracker, stop.clone())?;
     let (live, store, stop) = (Arc::clone(live), store.clone(), stop.clone());
@@ -203,7 +225,10 @@ async fn report_change(store: &Store, sections: &[&'static str]) {
         origin: Origin::Live,
         data: Map::from_iter([("sections".to_owned(), Value::from(sections.to_vec()))]),
     };
-    let batch = Batch { events: vec![NewEvent { draft, once: None }], ..Batch::default() };
+    let batch = Batch {
+        events: vec![NewEvent { draft, once: None }],
+        ..Batch::default()
+    };
     if let Err(error) = store.commit(batch).await {
         tracing::warn!(%error, "the change of configuration is in force, but not in the journal");
     }
@@ -224,7 +249,11 @@ impl script::Host for ScriptHost {
     fn account(&self, id: &str) -> Option<AccountState> {
         let id: AccountId = id.parse().ok()?;
         let view = self.sessions.get(&id)?;
-        Some(AccountState { state: view.state, reason: view.reason, since: view.since })
+        Some(AccountState {
+            state: view.state,
+            reason: view.reason,
+            since: view.since,
+        })
     }
 
     fn has_endpoint(&self, name: &str) -> bool {
@@ -232,6 +261,7 @@ impl script::Host for ScriptHost {
             return self.config.borrow().endpoint.contains_key(name);
         };
         let id = account.parse::<AccountId>().ok();
-        id.and_then(|id| self.sessions.get(&id)).is_some_and(|view| view.webhook_url.is_some())
+        id.and_then(|id| self.sessions.get(&id))
+            .is_some_and(|view| view.webhook_url.is_some())
     }
 }

@@ -129,7 +129,11 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("wharf: {error:#}");
     let configuration = error.downcast_ref::<config::Error>().is_some()
         || matches!(error.downcast_ref::<app::Error>(), Some(app::Error::Config(_)));
-    if configuration { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+    if configuration {
+        ExitCode::from(EXIT_CONFIG)
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -147,7 +151,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Simulate { listen } => {
             let stop = CancellationToken::new();
             let running = simulator::serve(simulator::Options::new(listen), stop.clone()).await?;
-            eprintln!("wharf: phones at http://{0}/phones, the simulated WhatsApp Web at http://{0}/", running.addr);
+            eprintln!(
+                "wharf: phones at http://{0}/phones, the simulated WhatsApp Web at http://{0}/",
+                running.addr
+            );
             until_asked_to_stop().await?;
             stop.cancel();
             running.closed().await;
@@ -157,13 +164,21 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let config = place.sources().load()?;
             let report = script::check::check(&paths, &config);
             println!("{report}");
-            Ok(if report.findings() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(if report.findings() == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
         }
         Command::Test { paths, place } => {
             let config = place.sources().load()?;
             let report = script::harness::test(&paths, &config);
             println!("{report}");
-            Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(if report.failed() == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
         }
         Command::Key { command } => key(command).await,
     }
@@ -178,7 +193,10 @@ async fn until_asked_to_stop() -> anyhow::Result<()> {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
-    #[allow(clippy::disallowed_methods, reason = "it outlives every tracker: it ends the process")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "it outlives every tracker: it ends the process"
+    )]
     tokio::spawn(async move {
         tokio::select! {
             _ = term.recv() => {}

@@ -14,7 +14,13 @@ use crate::config::resolved::Log;
 
 /// Crates that are talkative; they are heard from here on only, unless the filter names them. What chromiumoxide calls an
 /// error, the end of a connection, the page room handles and reports itself.
-const QUIET: &[&str] = &["chromiumoxide=off", "sled=warn", "hyper=warn", "reqwest=warn", "notify=warn"];
+const QUIET: &[&str] = &[
+    "chromiumoxide=off",
+    "sled=warn",
+    "hyper=warn",
+    "reqwest=warn",
+    "notify=warn",
+];
 
 /// Changes the filter while wharf runs.
 #[derive(Clone)]
@@ -27,9 +33,14 @@ pub struct Telemetry {
 pub fn start(log: &Log) -> Telemetry {
     let (filter, handle) = reload::Layer::new(filter(&log.level));
     let colours = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(colours);
     let started = if log.json {
-        tracing_subscriber::registry().with(filter).with(lines.json()).try_init()
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(lines.json())
+            .try_init()
     } else {
         tracing_subscriber::registry().with(filter).with(lines).try_init()
     };
@@ -50,6 +61,8 @@ impl Telemetry {
 
 fn filter(level: &str) -> EnvFilter {
     let named = |quiet: &&&str| quiet.split('=').next().is_some_and(|name| !level.contains(name));
-    let directives: Vec<&str> = std::iter::once(level).chain(QUIET.iter().filter(named).copied()).collect();
+    let directives: Vec<&str> = std::iter::once(level)
+        .chain(QUIET.iter().filter(named).copied())
+        .collect();
     EnvFilter::builder().parse_lossy(directives.join(","))
 }

@@ -72,7 +72,11 @@ pub(super) async fn gate(
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refusal) if matches!(need, Need::Page(_)) && refusal.status == StatusCode::UNAUTHORIZED && request.method().is_safe() => {
+        Err(refusal)
+            if matches!(need, Need::Page(_))
+                && refusal.status == StatusCode::UNAUTHORIZED
+                && request.method().is_safe() =>
+        {
             pages::sign_in::asked(request.uri())
         }
         Err(refusal) if matches!(need, Need::Page(_)) && request.method().is_safe() => pages::problem(&refusal),
@@ -111,15 +115,27 @@ async fn identify(
     headers: &HeaderMap,
 ) -> Result<Caller, Refusal> {
     let source = match via {
-        Some(Via::Control) => return Ok(Caller { id: "control".to_owned(), scopes: Scopes::all(), ticket: None }),
+        Some(Via::Control) => {
+            return Ok(Caller {
+                id: "control".to_owned(),
+                scopes: Scopes::all(),
+                ticket: None,
+            });
+        }
         Some(Via::Tcp(source)) => source.ip(),
         None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     };
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let shown = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let key = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, key)| key.trim());
+        let key = shown
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map_or("", |(_, key)| key.trim());
         let (id, scopes) = verify(context, source, key).await?;
-        return Ok(Caller { id, scopes, ticket: None });
+        return Ok(Caller {
+            id,
+            scopes,
+            ticket: None,
+        });
     }
     let ticket = cookie(headers, &context.cookie).and_then(|cookie| context.tickets.find(cookie));
     let Some(ticket) = ticket else {
@@ -130,13 +146,20 @@ async fn identify(
         return Err(Refusal::unauthenticated());
     };
     if !method.is_safe() {
-        let token = headers.get(TOKEN).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let token = headers
+            .get(TOKEN)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         if !ticket.has_token(token) {
             let message = "a change from a page must bring the page's token; reload the page";
             return Err(Refusal::new(StatusCode::FORBIDDEN, "BAD_PAGE_TOKEN", message));
         }
     }
-    Ok(Caller { id: record.id.clone(), scopes: keys::scopes(record), ticket: Some(ticket) })
+    Ok(Caller {
+        id: record.id.clone(),
+        scopes: keys::scopes(record),
+        ticket: Some(ticket),
+    })
 }
 
 /// Recognises a key; a wrong one counts against the address that it came from.
@@ -150,8 +173,13 @@ pub(super) async fn verify(context: &Context, source: IpAddr, key: &str) -> Resu
 
 /// The value of a cookie.
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let all = headers
+        .get_all(header::COOKIE)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut pairs = all
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
@@ -161,7 +189,12 @@ pub(super) async fn place(State(context): State<Arc<Context>>, request: Request,
         return next.run(request).await;
     }
     let config = context.config.borrow().clone();
-    match check_place(request.uri(), request.headers(), &config.admin.hosts, config.admin.listen.ip()) {
+    match check_place(
+        request.uri(),
+        request.headers(),
+        &config.admin.hosts,
+        config.admin.listen.ip(),
+    ) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
@@ -173,19 +206,30 @@ fn check_place(uri: &Uri, headers: &HeaderMap, hosts: &[String], listen: IpAddr)
         Refusal::new(StatusCode::MISDIRECTED_REQUEST, "WRONG_HOST", message)
     };
     let mut shown = headers.get_all(header::HOST).into_iter();
-    let host = shown.next().and_then(|value| value.to_str().ok()).ok_or_else(misdirected)?;
+    let host = shown
+        .next()
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(misdirected)?;
     let named = |host: &str| is_ours(host, hosts, listen);
     if shown.next().is_some() || !named(host) || uri.authority().is_some_and(|other| !named(other.as_str())) {
         return Err(misdirected());
     }
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let same = origin.to_str().ok().and_then(|origin| origin.split_once("://")).is_some_and(|(scheme, place)| {
-        matches!(scheme, "http" | "https") && place.eq_ignore_ascii_case(host)
-    });
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return Ok(());
+    };
+    let same = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"))
+        .is_some_and(|(scheme, place)| matches!(scheme, "http" | "https") && place.eq_ignore_ascii_case(host));
     if same {
         return Ok(());
     }
-    Err(Refusal::new(StatusCode::FORBIDDEN, "WRONG_ORIGIN", "another site may not use the admin"))
+    Err(Refusal::new(
+        StatusCode::FORBIDDEN,
+        "WRONG_ORIGIN",
+        "another site may not use the admin",
+    ))
 }
 
 /// Whether a `Host` names us: a loopback name, the address that we listen on, or one of `[admin] hosts`; any port.
@@ -194,14 +238,20 @@ fn is_ours(host: &str, hosts: &[String], listen: IpAddr) -> bool {
     let literal = bare.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     bare.eq_ignore_ascii_case("localhost")
         || literal.is_ok_and(|address| address.is_loopback() || address == listen)
-        || hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host) || ours.eq_ignore_ascii_case(bare))
+        || hosts
+            .iter()
+            .any(|ours| ours.eq_ignore_ascii_case(host) || ours.eq_ignore_ascii_case(bare))
 }
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !(name.is_empty()) => {
             // `[::1]` ends with a bracket; `::1` without one is no valid Host and is left as it is.
-            if name.contains(':') && !name.ends_with(']') { host } else { name }
+            if name.contains(':') && !name.ends_with(']') {
+                host
+            } else {
+                name
+            }
         }
         _ => host,
     }
@@ -227,19 +277,43 @@ mod tests {
     #[test]
     fn only_our_names_are_answered() {
         for host in [
-            "localhost", "localhost:7380", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:7380", "127.0.0.5:7380", "[::1]",
-            "[::1]:7380", "wharf.example.com", "wharf.example.com:443", "Wharf.Example.com", "other:8443",
+            "localhost",
+            "localhost:7380",
+            "LOCALHOST:1",
+            "127.0.0.1",
+            "127.0.0.1:7380",
+            "127.0.0.5:7380",
+            "[::1]",
+            "[::1]:7380",
+            "wharf.example.com",
+            "wharf.example.com:443",
+            "Wharf.Example.com",
+            "other:8443",
         ] {
             assert_eq!(check(Some(host), None, "/"), Ok(()), "{host}");
         }
         for host in [
-            "", "evil.example", "evil.example:7380", "localhost.evil.example", "127.0.0.1.nip.io", "10.0.0.1",
-            "other", "other:1", "wharf.example.com.evil", "localhost:80:90", "[::2]:80", "169.254.169.254",
+            "",
+            "evil.example",
+            "evil.example:7380",
+            "localhost.evil.example",
+            "127.0.0.1.nip.io",
+            "10.0.0.1",
+            "other",
+            "other:1",
+            "wharf.example.com.evil",
+            "localhost:80:90",
+            "[::2]:80",
+            "169.254.169.254",
         ] {
             assert_eq!(check(Some(host), None, "/"), Err(421), "{host}");
         }
         assert_eq!(check(None, None, "/"), Err(421));
-        assert_eq!(check(Some("localhost"), None, "http://evil.example/"), Err(421), "the name in the target counts too");
+        assert_eq!(
+            check(Some("localhost"), None, "http://evil.example/"),
+            Err(421),
+            "the name in the target counts too"
+        );
         assert_eq!(check(Some("localhost"), None, "http://localhost/"), Ok(()));
     }
 
@@ -247,14 +321,28 @@ mod tests {
     fn an_origin_must_be_the_same_place() {
         let from = |origin: &str| check(Some("localhost:7380"), Some(origin), "/");
         assert_eq!(from("http://localhost:7380"), Ok(()));
-        assert_eq!(from("https://localhost:7380"), Ok(()), "a proxy may speak TLS before it");
+        assert_eq!(
+            from("https://localhost:7380"),
+            Ok(()),
+            "a proxy may speak TLS before it"
+        );
         for origin in [
-            "null", "", "http://localhost", "http://localhost:7381", "http://127.0.0.1:7380", "https://evil.example",
-            "http://localhost:7380.evil.example", "file://", "chrome-extension://localhost:7380",
+            "null",
+            "",
+            "http://localhost",
+            "http://localhost:7381",
+            "http://127.0.0.1:7380",
+            "https://evil.example",
+            "http://localhost:7380.evil.example",
+            "file://",
+            "chrome-extension://localhost:7380",
         ] {
             assert_eq!(from(origin), Err(403), "{origin}");
         }
-        assert_eq!(check(Some("wharf.example.com"), Some("https://wharf.example.com"), "/"), Ok(()));
+        assert_eq!(
+            check(Some("wharf.example.com"), Some("https://wharf.example.com"), "/"),
+            Ok(())
+        );
     }
 
     #[test]

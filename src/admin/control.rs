@@ -50,8 +50,14 @@ pub struct Client {
 impl Client {
     /// Reaches the host that runs on this socket; `None` if none does.
     pub async fn connect(socket: &Path) -> Option<Self> {
-        let client = Self { socket: socket.to_owned() };
-        client.ask(Method::GET, "/healthz", None).await.is_ok().then_some(client)
+        let client = Self {
+            socket: socket.to_owned(),
+        };
+        client
+            .ask(Method::GET, "/healthz", None)
+            .await
+            .is_ok()
+            .then_some(client)
     }
 
     /// Asks one thing.
@@ -61,7 +67,11 @@ impl Client {
     /// Every [`Error`]. An answer that is not 2xx is one.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Error> {
         let exchange = timeout(PATIENCE, self.exchange(method, path, body));
-        let (status, bytes) = exchange.await.ok().flatten().ok_or_else(|| Error::Silent(self.socket.clone()))?;
+        let (status, bytes) = exchange
+            .await
+            .ok()
+            .flatten()
+            .ok_or_else(|| Error::Silent(self.socket.clone()))?;
         if bytes.is_empty() && (200..300).contains(&status) {
             return Ok(Value::Null);
         }
@@ -69,7 +79,11 @@ impl Client {
         if (200..300).contains(&status) {
             return Ok(answer);
         }
-        let message = answer.get("error").and_then(Value::as_str).unwrap_or("no reason given").to_owned();
+        let message = answer
+            .get("error")
+            .and_then(Value::as_str)
+            .unwrap_or("no reason given")
+            .to_owned();
         Err(Error::Refused { status, message })
     }
 
@@ -87,7 +101,9 @@ impl Client {
         let answer = async move {
             let response = sender.send_request(request).await.ok()?;
             let status = response.status().as_u16();
-            let bytes = axum::body::to_bytes(Body::new(response.into_body()), ANSWER).await.ok()?;
+            let bytes = axum::body::to_bytes(Body::new(response.into_body()), ANSWER)
+                .await
+                .ok()?;
             Some((status, bytes))
         };
         // The connection is driven beside the answer and ends with it.
@@ -101,7 +117,9 @@ impl Client {
     ///
     /// Every [`Error`].
     pub async fn make_key(&self, name: Option<String>, scopes: Vec<String>) -> Result<String, Error> {
-        let answer = self.ask(Method::POST, "/api/keys", Some(json!({"name": name, "scopes": scopes}))).await?;
+        let answer = self
+            .ask(Method::POST, "/api/keys", Some(json!({"name": name, "scopes": scopes})))
+            .await?;
         read(answer, "key")
     }
 

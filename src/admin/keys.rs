@@ -49,7 +49,9 @@ impl Scope {
 
     fn parse(text: &str) -> Result<Self, Error> {
         let all = [Self::Read, Self::Send, Self::Qr, Self::Admin];
-        all.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| Error::Scope(text.to_owned()))
+        all.into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or_else(|| Error::Scope(text.to_owned()))
     }
 }
 
@@ -93,7 +95,13 @@ pub fn new_key(name: Option<String>, scopes: &[String]) -> Result<(String, KeyRe
     let id = random(ID)?.to_lowercase();
     let key = format!("{PREFIX}{id}_{}", random(SECRET)?);
     let created_at = jiff::Timestamp::now().as_millisecond();
-    let record = KeyRecord { id, sha256: hash(&key), scopes: scopes.to_vec(), name, created_at };
+    let record = KeyRecord {
+        id,
+        sha256: hash(&key),
+        scopes: scopes.to_vec(),
+        name,
+        created_at,
+    };
     Ok((key, record))
 }
 
@@ -104,7 +112,10 @@ pub fn new_key(name: Option<String>, scopes: &[String]) -> Result<(String, KeyRe
 /// As for [`new_key`], and [`Error::Store`].
 pub async fn make(store: &Store, name: Option<String>, scopes: Vec<String>) -> Result<String, Error> {
     let (key, record) = new_key(name, &scopes)?;
-    let batch = Batch { keys: vec![(record.id.clone(), Some(record))], ..Batch::default() };
+    let batch = Batch {
+        keys: vec![(record.id.clone(), Some(record))],
+        ..Batch::default()
+    };
     store.commit(batch).await?;
     Ok(key)
 }
@@ -133,24 +144,40 @@ pub async fn revoke(store: &Store, id: &str) -> Result<bool, Error> {
     if !store.keys().await?.iter().any(|record| record.id == id) {
         return Ok(false);
     }
-    store.commit(Batch { keys: vec![(id.to_owned(), None)], ..Batch::default() }).await?;
+    store
+        .commit(Batch {
+            keys: vec![(id.to_owned(), None)],
+            ..Batch::default()
+        })
+        .await?;
     Ok(true)
 }
 
 /// The id and scopes of the key that `text` is, if it is one.
 pub(super) fn recognise(text: &str, records: &[KeyRecord]) -> Option<(String, Scopes)> {
-    let id = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).map_or("", |(id, _)| id);
+    let id = text
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.split_once('_'))
+        .map_or("", |(id, _)| id);
     let hash = hash(text);
     let record = records.iter().find(|record| record.id == id);
     // A key with an unknown id is compared too, so that the time does not tell which ids exist.
     let known = record.map_or([0; 32], |record| record.sha256);
     let right = bool::from(hash.ct_eq(&known));
-    record.filter(|_| right).map(|record| (record.id.clone(), scopes(record)))
+    record
+        .filter(|_| right)
+        .map(|record| (record.id.clone(), scopes(record)))
 }
 
 /// What a record allows. A word that this version does not know allows nothing.
 pub(super) fn scopes(record: &KeyRecord) -> Scopes {
-    Scopes(record.scopes.iter().filter_map(|scope| Scope::parse(scope).ok()).collect())
+    Scopes(
+        record
+            .scopes
+            .iter()
+            .filter_map(|scope| Scope::parse(scope).ok())
+            .collect(),
+    )
 }
 
 pub(super) fn hash(text: &str) -> [u8; 32] {
@@ -164,7 +191,10 @@ pub(super) fn random(length: usize) -> Result<String, Error> {
     while text.len() < length {
         getrandom::fill(&mut bytes).map_err(Error::Random)?;
         // 248 is the largest multiple of 62 in a byte: above it, some characters would come up more often.
-        let fair = bytes.iter().filter(|byte| **byte < 248).map(|byte| char::from(BASE62[usize::from(byte % 62)]));
+        let fair = bytes
+            .iter()
+            .filter(|byte| **byte < 248)
+            .map(|byte| char::from(BASE62[usize::from(byte % 62)]));
         text.extend(fair.take(length - text.len()));
     }
     Ok(text)
@@ -189,7 +219,14 @@ mod tests {
         assert!(!scopes.allow(Scope::Qr) && !scopes.allow(Scope::Admin));
         let mut wrong = key.clone();
         wrong.pop();
-        for text in ["", "wharf__", "wharf_x_y", &wrong, &format!("{key}0"), &key.to_uppercase()] {
+        for text in [
+            "",
+            "wharf__",
+            "wharf_x_y",
+            &wrong,
+            &format!("{key}0"),
+            &key.to_uppercase(),
+        ] {
             assert!(recognise(text, &records).is_none(), "{text}");
         }
     }
@@ -207,8 +244,17 @@ mod tests {
     fn admin_allows_everything_and_unknown_scopes_are_refused() {
         let (key, record) = new_key(None, &words(&["admin"])).unwrap();
         let (_, scopes) = recognise(&key, &[record]).unwrap();
-        assert!([Scope::Read, Scope::Send, Scope::Qr, Scope::Admin].into_iter().all(|scope| scopes.allow(scope)));
-        assert!(new_key(None, &words(&["root"])).unwrap_err().to_string().contains("root"));
+        assert!(
+            [Scope::Read, Scope::Send, Scope::Qr, Scope::Admin]
+                .into_iter()
+                .all(|scope| scopes.allow(scope))
+        );
+        assert!(
+            new_key(None, &words(&["root"]))
+                .unwrap_err()
+                .to_string()
+                .contains("root")
+        );
         assert!(new_key(None, &[]).is_err());
     }
 }

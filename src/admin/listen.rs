@@ -52,12 +52,20 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(router: Router, tracker: TaskTracker, stop: CancellationToken) -> Self {
-        Self { router, tracker, stop, connections: Arc::new(Semaphore::new(CONNECTIONS)) }
+        Self {
+            router,
+            tracker,
+            stop,
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+        }
     }
 
     /// Opens the control socket, with mode 0600 before anybody can reach it.
     pub(super) fn control(&self, path: &Path) -> Result<(), Error> {
-        let failed = |source| Error::Socket { path: path.to_owned(), source };
+        let failed = |source| Error::Socket {
+            path: path.to_owned(),
+            source,
+        };
         let listener = private_socket(path).map_err(failed)?;
         let (server, path) = (self.clone(), path.to_owned());
         self.tracker.spawn(async move {
@@ -110,7 +118,10 @@ impl Server {
         let listener = TcpListener::bind(at).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         let (server, end) = (self.clone(), self.stop.child_token());
-        let open = Open { at: bound, end: end.clone() };
+        let open = Open {
+            at: bound,
+            end: end.clone(),
+        };
         self.tracker.spawn(async move {
             while let Some(Some(permit)) = end.run_until_cancelled(server.permit()).await {
                 match end.run_until_cancelled(listener.accept()).await {

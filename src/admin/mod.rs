@@ -96,7 +96,15 @@ pub enum Error {
 ///
 /// [`Error::Listen`] and [`Error::Socket`].
 pub async fn serve(deps: Deps) -> Result<Bound, Error> {
-    let Deps { sessions, scripts, store, config, stop, tracker, data_dir } = deps;
+    let Deps {
+        sessions,
+        scripts,
+        store,
+        config,
+        stop,
+        tracker,
+        data_dir,
+    } = deps;
     let context = server::Context {
         sessions,
         scripts,
@@ -117,7 +125,10 @@ pub async fn serve(deps: Deps) -> Result<Bound, Error> {
 /// The routes with what each needs, as documents and tests read them.
 #[must_use]
 pub fn routes() -> Vec<(String, &'static str, Need)> {
-    server::routes().into_iter().map(|route| (route.method.to_string(), route.path, route.need)).collect()
+    server::routes()
+        .into_iter()
+        .map(|route| (route.method.to_string(), route.path, route.need))
+        .collect()
 }
 
 fn cookie_name(data_dir: &std::path::Path) -> String {

@@ -25,7 +25,13 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), retry_after: None, more: Map::new() }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            retry_after: None,
+            more: Map::new(),
+        }
     }
 
     pub(super) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
@@ -37,7 +43,11 @@ impl Refusal {
     }
 
     pub(super) fn no_account(id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NO_ACCOUNT", format!("there is no account `{id}`"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NO_ACCOUNT",
+            format!("there is no account `{id}`"),
+        )
     }
 
     pub(super) fn unauthenticated() -> Self {
@@ -66,7 +76,11 @@ impl Refusal {
     /// What the caller is not told is logged here, once.
     pub(super) fn defect(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "wharf could not do it; its log says why")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "INTERNAL",
+            "wharf could not do it; its log says why",
+        )
     }
 }
 
@@ -79,10 +93,14 @@ impl IntoResponse for Refusal {
         body.extend(self.more);
         let mut response = (self.status, Json(Value::Object(body))).into_response();
         if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -76,14 +76,23 @@ where
     T: 'static,
 {
     let filter = MethodFilter::try_from(method.clone()).expect("the table holds ordinary methods only");
-    Route { method, path, need, handler: on(filter, handler) }
+    Route {
+        method,
+        path,
+        need,
+        handler: on(filter, handler),
+    }
 }
 
 /// The table.
 pub(super) fn routes() -> Vec<Route> {
     use Need::{Control, Open};
-    let (read, send, qr, admin) =
-        (Need::Scope(Scope::Read), Need::Scope(Scope::Send), Need::Scope(Scope::Qr), Need::Scope(Scope::Admin));
+    let (read, send, qr, admin) = (
+        Need::Scope(Scope::Read),
+        Need::Scope(Scope::Send),
+        Need::Scope(Scope::Qr),
+        Need::Scope(Scope::Admin),
+    );
     let page = Need::Page(Scope::Read);
     let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
     vec![
@@ -101,7 +110,12 @@ pub(super) fn routes() -> Vec<Route> {
         row(get.clone(), "/api/accounts/{id}/qr.svg", qr, api::qr::svg),
         row(get.clone(), "/api/accounts/{id}/snapshot", read, api::snapshot::take),
         row(put, "/api/accounts/{id}/webhook", admin, api::webhook::set),
-        row(post.clone(), "/api/accounts/{id}/messages/send", send, api::messages::send),
+        row(
+            post.clone(),
+            "/api/accounts/{id}/messages/send",
+            send,
+            api::messages::send,
+        ),
         row(get.clone(), "/api/scripts", read, api::scripts::list),
         row(get.clone(), "/api/outbox", read, api::outbox::waiting),
         row(get.clone(), "/api/outbox/dead", read, api::outbox::dead),
@@ -128,7 +142,11 @@ pub(super) fn router(context: Context) -> Router {
     router
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "NO_ROUTE", "there is no such route"))
         .method_not_allowed_fallback(async || {
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "WRONG_METHOD", "this route has other methods")
+            Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "WRONG_METHOD",
+                "this route has other methods",
+            )
         })
         .layer(DefaultBodyLimit::max(BODY))
         .layer(from_fn_with_state(Arc::clone(&context), auth::place))
@@ -157,7 +175,10 @@ async fn finish(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
-        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     tracing::debug!(%method, path, status = response.status().as_u16(), "admin");
     response

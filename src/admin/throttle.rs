@@ -49,19 +49,34 @@ impl Throttle {
     pub(super) fn wrong(&self, source: IpAddr) -> Option<Duration> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let overall = inner.overall.get_or_insert_with(|| Bucket::full(OVERALL, now)).take(OVERALL, now);
+        let overall = inner
+            .overall
+            .get_or_insert_with(|| Bucket::full(OVERALL, now))
+            .take(OVERALL, now);
         if inner.sources.len() >= SOURCES && !inner.sources.contains_key(&source) {
-            let oldest = inner.sources.iter().min_by_key(|(_, bucket)| bucket.at).map(|(address, _)| *address);
+            let oldest = inner
+                .sources
+                .iter()
+                .min_by_key(|(_, bucket)| bucket.at)
+                .map(|(address, _)| *address);
             oldest.and_then(|address| inner.sources.remove(&address));
         }
-        let bucket = inner.sources.entry(source).or_insert_with(|| Bucket::full(PER_SOURCE, now));
+        let bucket = inner
+            .sources
+            .entry(source)
+            .or_insert_with(|| Bucket::full(PER_SOURCE, now));
         bucket.take(PER_SOURCE, now).or(overall)
     }
 }
 
 impl Bucket {
     fn full(size: f64, now: Instant) -> Self {
-        Self { tokens: size, at: now, shut: None, last_wait: Duration::ZERO }
+        Self {
+            tokens: size,
+            at: now,
+            shut: None,
+            last_wait: Duration::ZERO,
+        }
     }
 
     fn take(&mut self, size: f64, now: Instant) -> Option<Duration> {
@@ -108,7 +123,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn many_addresses_together_are_slowed_and_memory_is_bounded() {
         let throttle = Throttle::default();
-        let waits = (0..5_000u32).filter(|n| throttle.wrong(IpAddr::from(n.to_be_bytes())).is_some()).count();
+        let waits = (0..5_000u32)
+            .filter(|n| throttle.wrong(IpAddr::from(n.to_be_bytes())).is_some())
+            .count();
         assert_eq!(waits, 4_900);
         assert!(throttle.inner.lock().unwrap().sources.len() <= SOURCES);
     }

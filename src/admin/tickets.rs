@@ -51,20 +51,35 @@ impl Tickets {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(|_, ticket| ticket.until > now);
         if live.len() >= MOST {
-            let oldest = live.iter().min_by_key(|(_, ticket)| ticket.until).map(|(hash, _)| *hash);
+            let oldest = live
+                .iter()
+                .min_by_key(|(_, ticket)| ticket.until)
+                .map(|(hash, _)| *hash);
             oldest.and_then(|hash| live.remove(&hash));
         }
-        live.insert(keys::hash(&cookie), Ticket { key_id, token, until: now + LIFE });
+        live.insert(
+            keys::hash(&cookie),
+            Ticket {
+                key_id,
+                token,
+                until: now + LIFE,
+            },
+        );
         Ok(cookie)
     }
 
     pub(super) fn find(&self, cookie: &str) -> Option<Ticket> {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.get(&keys::hash(cookie)).filter(|ticket| ticket.until > Instant::now()).cloned()
+        live.get(&keys::hash(cookie))
+            .filter(|ticket| ticket.until > Instant::now())
+            .cloned()
     }
 
     pub(super) fn end(&self, cookie: &str) {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&keys::hash(cookie));
+        self.live
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&keys::hash(cookie));
     }
 }
 
@@ -90,6 +105,9 @@ mod tests {
     fn their_number_is_bounded() {
         let tickets = Tickets::default();
         let cookies: Vec<String> = (0..MOST + 3).map(|n| tickets.issue(n.to_string()).unwrap()).collect();
-        assert_eq!(cookies.iter().filter(|cookie| tickets.find(cookie).is_some()).count(), MOST);
+        assert_eq!(
+            cookies.iter().filter(|cookie| tickets.find(cookie).is_some()).count(),
+            MOST
+        );
     }
 }

@@ -45,7 +45,9 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         running.add_phone(number, name)?;
     }
     let app = App::start(sources(&options, running.addr)).await?;
-    app.sessions.create(Some("demo".parse()?), Some("Demo".to_owned())).await?;
+    app.sessions
+        .create(Some("demo".parse()?), Some("Demo".to_owned()))
+        .await?;
     let key = keys::make(&app.store, Some("demo".to_owned()), vec!["admin".to_owned()]).await?;
     instruct(app.admin, running.addr, &key, &app.config.current().scripts.dir);
     super::until_asked_to_stop().await?;
@@ -77,14 +79,23 @@ fn sources(options: &Options, simulator: SocketAddr) -> Sources {
     let mut environment = config::environment();
     environment.insert(0, set("WHARF_WHATSAPP__URL", format!("http://{simulator}/")));
     if rustix::process::geteuid().is_root() {
-        eprintln!("wharf: running as root, so the demo's browser runs without its sandbox; it sees nothing but the demo");
+        eprintln!(
+            "wharf: running as root, so the demo's browser runs without its sandbox; it sees nothing but the demo"
+        );
         environment.insert(0, set("WHARF_BROWSER__SANDBOX", "false".to_owned()));
     }
-    Sources { file: options.config.clone().or_else(here), environment, data: Some(options.data.clone()) }
+    Sources {
+        file: options.config.clone().or_else(here),
+        environment,
+        data: Some(options.data.clone()),
+    }
 }
 
 fn instruct(admin: Option<SocketAddr>, phones: SocketAddr, key: &str, scripts: &Path) {
-    let admin = admin.map_or_else(|| "off ([admin] enabled = false)".to_owned(), |address| format!("http://{address}/"));
+    let admin = admin.map_or_else(
+        || "off ([admin] enabled = false)".to_owned(),
+        |address| format!("http://{address}/"),
+    );
     println!(
         "
   Admin    {admin}

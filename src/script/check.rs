@@ -68,7 +68,14 @@ pub fn check(paths: &[PathBuf], config: &Config) -> Report {
     let mut report = Report::default();
     for path in missing {
         let (file, message) = (path.display().to_string(), "there is no such file or folder".to_owned());
-        report.files.push(Checked { file: file.clone(), outcome: Err(LoadError { file, line: None, message }) });
+        report.files.push(Checked {
+            file: file.clone(),
+            outcome: Err(LoadError {
+                file,
+                line: None,
+                message,
+            }),
+        });
     }
     for path in files {
         // A thread for each: its VM ends with it.
@@ -76,7 +83,11 @@ pub fn check(paths: &[PathBuf], config: &Config) -> Report {
         let file = listing::shown(&path);
         let outcome = checked.unwrap_or_else(|_| {
             let message = "the check crashed; please report this".to_owned();
-            Err(LoadError { file: file.clone(), line: None, message })
+            Err(LoadError {
+                file: file.clone(),
+                line: None,
+                message,
+            })
         });
         report.files.push(Checked { file, outcome });
     }
@@ -106,7 +117,14 @@ struct Dry {
 
 fn nothing<T: 'static>() -> LocalBoxFuture<'static, Result<T, Failure>> {
     let message = "a check does nothing".to_owned();
-    async move { Err(Failure { kind: FailureKind::NotSupported, message, account: None }) }.boxed_local()
+    async move {
+        Err(Failure {
+            kind: FailureKind::NotSupported,
+            message,
+            account: None,
+        })
+    }
+    .boxed_local()
 }
 
 impl World for Dry {

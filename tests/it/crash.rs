@@ -57,19 +57,29 @@ mod browser {
                     tick.tick().await;
                     let n = count.fetch_add(1, Ordering::Relaxed);
                     let work = if n.is_multiple_of(4) { "w" } else { "" };
-                    phones.write(WRITERS[n % WRITERS.len()], SHOP, &format!("m{n}{work}")).await;
+                    phones
+                        .write(WRITERS[n % WRITERS.len()], SHOP, &format!("m{n}{work}"))
+                        .await;
                 }
             })
         };
 
         for round in 0..ROUNDS {
-            for step in ["message in ring", "message in commit", "message in handler", "message in send"] {
+            for step in [
+                "message in ring",
+                "message in commit",
+                "message in handler",
+                "message in send",
+            ] {
                 let from = host.logged();
                 host.line(from, step).await;
                 host.kill();
                 host = Host::start_logging(&home, trace).await;
                 host.state("shop", "ready").await;
-                eprintln!("round {round}: killed at {step:?} after {} messages", count.load(Ordering::Relaxed));
+                eprintln!(
+                    "round {round}: killed at {step:?} after {} messages",
+                    count.load(Ordering::Relaxed)
+                );
             }
         }
         done.store(true, Ordering::Relaxed);
@@ -81,7 +91,12 @@ mod browser {
         let answers = loop {
             let mut answers: HashMap<String, usize> = HashMap::new();
             for number in WRITERS {
-                for text in phones.texts(number).await.into_iter().filter(|text| text.starts_with("re ")) {
+                for text in phones
+                    .texts(number)
+                    .await
+                    .into_iter()
+                    .filter(|text| text.starts_with("re "))
+                {
                     *answers.entry(text).or_default() += 1;
                 }
             }
@@ -92,7 +107,11 @@ mod browser {
             if answers.len() == written || still.elapsed() > Duration::from_secs(20) {
                 break answers;
             }
-            assert!(since.elapsed() < Duration::from_secs(180), "{} of {written} answered", answers.len());
+            assert!(
+                since.elapsed() < Duration::from_secs(180),
+                "{} of {written} answered",
+                answers.len()
+            );
             tokio::time::sleep(Duration::from_millis(250)).await;
         };
         let grave = |line: &String| line.contains(" WARN ") || line.contains("ERROR");
@@ -104,19 +123,32 @@ mod browser {
         let events = journal(&home).await;
         let story = |text: &str| -> Vec<String> {
             let of = |event: &&Arc<Event>| event.text("body").is_some_and(|body| text.ends_with(body));
-            events.iter().filter(of).map(|event| serde_json::to_string(&**event).unwrap()).collect()
+            events
+                .iter()
+                .filter(of)
+                .map(|event| serde_json::to_string(&**event).unwrap())
+                .collect()
         };
         let stories: Vec<_> = doubled.iter().map(|(text, count)| (text, count, story(text))).collect();
         assert!(doubled.is_empty(), "answered more than once: {stories:#?}");
         let missing = written - answers.len();
-        let unknown = events.iter().filter(|event| event.event == Kind::parse("action.unknown").unwrap()).count();
-        eprintln!("{written} messages, {} answered once, {unknown} reported as unknown", answers.len());
+        let unknown = events
+            .iter()
+            .filter(|event| event.event == Kind::parse("action.unknown").unwrap())
+            .count();
+        eprintln!(
+            "{written} messages, {} answered once, {unknown} reported as unknown",
+            answers.len()
+        );
         let unanswered: Vec<String> = (0..written)
             .map(|n| format!("m{n}{}", if n.is_multiple_of(4) { "w" } else { "" }))
             .filter(|text| !answers.contains_key(&format!("re {text}")))
             .map(|text| format!("{text}: {} events", story(&text).len()))
             .collect();
-        assert!(missing <= unknown, "{missing} messages without an answer, only {unknown} reported as unknown: {unanswered:?}\n{complaints:#?}");
+        assert!(
+            missing <= unknown,
+            "{missing} messages without an answer, only {unknown} reported as unknown: {unanswered:?}\n{complaints:#?}"
+        );
         assert!(unknown <= 4 * ROUNDS, "{unknown} unknown: more than one for each kill");
     }
 

@@ -21,7 +21,11 @@ mod browser {
     fn darkest_row(png: &[u8]) -> usize {
         let picture = image::load_from_memory(png).unwrap().to_rgb8();
         let dark = |pixel: &image::Rgb<u8>| pixel.0.iter().all(|part| *part < 90);
-        picture.rows().map(|row| row.filter(|pixel| dark(pixel)).count()).max().unwrap_or_default()
+        picture
+            .rows()
+            .map(|row| row.filter(|pixel| dark(pixel)).count())
+            .max()
+            .unwrap_or_default()
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +55,10 @@ mod browser {
             .until("the delivery", || async { receiver.received() }, |all| !all.is_empty())
             .await
             .remove(0);
-        standardwebhooks::Webhook::new(SECRET).unwrap().verify(&delivered.body, &delivered.headers).unwrap();
+        standardwebhooks::Webhook::new(SECRET)
+            .unwrap()
+            .verify(&delivered.body, &delivered.headers)
+            .unwrap();
         assert_eq!(delivered.json["schema"], "wharf.v1");
         assert_eq!(delivered.json["event"], "message");
         assert_eq!(delivered.json["account"], "shop");
@@ -70,8 +77,17 @@ mod browser {
         phones.write(ANNA, SHOP, "price again?").await;
         phones.until_count(ANNA, "45 EUR", 2).await;
         let scripts = host.get("/api/scripts").await.json;
-        let price = scripts["scripts"].as_array().unwrap().iter().find(|script| script["name"] == "price").unwrap();
-        assert_eq!((&price["generation"], &price["refused"]["line"]), (&json!(2), &json!(3)), "{price}");
+        let price = scripts["scripts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|script| script["name"] == "price")
+            .unwrap();
+        assert_eq!(
+            (&price["generation"], &price["refused"]["line"]),
+            (&json!(2), &json!(3)),
+            "{price}"
+        );
         home.script("price.lua", &PRICE.replace("ANSWER", "45 EUR"));
 
         let before = host.get("/api/accounts/shop/snapshot").await;
@@ -125,7 +141,12 @@ mod browser {
             host.state(id, "ready").await;
         }
 
-        let sent = host.post("/api/accounts/ben/messages/send", json!({ "to": SHOP, "message": "ping 1" })).await;
+        let sent = host
+            .post(
+                "/api/accounts/ben/messages/send",
+                json!({ "to": SHOP, "message": "ping 1" }),
+            )
+            .await;
         assert!(sent.status < 300, "{sent:?}");
         phones.until_text(BEN, "pong ping 1").await;
         phones.until_text(SHOP, "thanks for pong ping 1").await;
@@ -139,8 +160,12 @@ mod browser {
         phones.until_text(ANNA, "pong ping last").await;
         assert_eq!(host.stop().await, Some(0));
 
-        let answers: Vec<String> =
-            phones.texts(ANNA).await.into_iter().filter(|text| text.starts_with("pong")).collect();
+        let answers: Vec<String> = phones
+            .texts(ANNA)
+            .await
+            .into_iter()
+            .filter(|text| text.starts_with("pong"))
+            .collect();
         assert_eq!(answers, ["pong ping while away", "pong ping last"]);
     }
 
@@ -148,18 +173,34 @@ mod browser {
     async fn bad_input_is_refused_with_the_place_and_the_remedy() {
         let phones = Phones::start().await;
         let home = Home::new(&phones.url, "[acounts]\nmax = 3\n");
-        let run = || home.command(&["run"]).env("WHARF_LOG__LEVEL", "error").output().unwrap();
+        let run = || {
+            home.command(&["run"])
+                .env("WHARF_LOG__LEVEL", "error")
+                .output()
+                .unwrap()
+        };
         let refused = run();
         assert_eq!(refused.status.code(), Some(78));
         let text = String::from_utf8(refused.stderr).unwrap();
-        assert!(text.contains("config.toml:") && text.contains("did you mean `account"), "{text}");
+        assert!(
+            text.contains("config.toml:") && text.contains("did you mean `account"),
+            "{text}"
+        );
 
         home.configure(&phones.url, "");
-        let missing = home.command(&["run"]).env("WHARF_WHATSAPP__LIBRARY", "/nowhere/wa.js").output().unwrap();
+        let missing = home
+            .command(&["run"])
+            .env("WHARF_WHATSAPP__LIBRARY", "/nowhere/wa.js")
+            .output()
+            .unwrap();
         let text = String::from_utf8(missing.stderr).unwrap();
         assert!(text.contains("npm ci") && text.contains("/nowhere/wa.js"), "{text}");
 
-        let missing = home.command(&["run"]).env("WHARF_BROWSER__EXECUTABLE", "/nowhere/chromium").output().unwrap();
+        let missing = home
+            .command(&["run"])
+            .env("WHARF_BROWSER__EXECUTABLE", "/nowhere/chromium")
+            .output()
+            .unwrap();
         let text = String::from_utf8(missing.stderr).unwrap();
         assert!(text.contains("chromium-headless-shell"), "{text}");
 

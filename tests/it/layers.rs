@@ -34,7 +34,10 @@ fn files() -> Vec<(String, PathBuf, String)> {
 
 /// The source without comments, so that a word in prose does not count.
 fn code(text: &str) -> String {
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 /// The rooms that a source names as `crate::room` or inside `use crate::{…}`.
@@ -61,7 +64,10 @@ fn rooms_named(text: &str) -> Vec<String> {
         }
     }
     let name = |text: &String| -> String {
-        text.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+        text.trim_start()
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+            .collect()
     };
     named.iter().map(name).collect()
 }
@@ -72,13 +78,28 @@ fn assert_never(room: &str, forbidden: &[&str]) {
             continue;
         }
         for named in rooms_named(&text) {
-            assert!(!forbidden.contains(&named.as_str()), "{} names crate::{named}", path.display());
+            assert!(
+                !forbidden.contains(&named.as_str()),
+                "{} names crate::{named}",
+                path.display()
+            );
         }
     }
 }
 
 const ROOMS: &[&str] = &[
-    "admin", "app", "cli", "config", "http", "page", "script", "session", "simulator", "store", "telemetry", "watch",
+    "admin",
+    "app",
+    "cli",
+    "config",
+    "http",
+    "page",
+    "script",
+    "session",
+    "simulator",
+    "store",
+    "telemetry",
+    "watch",
     "webhook",
 ];
 
@@ -115,7 +136,12 @@ fn the_simulator_and_the_host_do_not_know_each_other() {
 
 #[test]
 fn one_room_each_knows_sled_chromiumoxide_and_mlua() {
-    for (crate_name, home) in [("sled", "store"), ("chromiumoxide", "page"), ("mlua", "script"), ("reqwest", "http")] {
+    for (crate_name, home) in [
+        ("sled", "store"),
+        ("chromiumoxide", "page"),
+        ("mlua", "script"),
+        ("reqwest", "http"),
+    ] {
         for (room, path, text) in files() {
             let names = code(&text).contains(&format!("{crate_name}::"));
             assert!(!names || room == home, "{} names {crate_name}", path.display());
@@ -127,7 +153,11 @@ fn one_room_each_knows_sled_chromiumoxide_and_mlua() {
 fn the_environment_is_read_by_config_and_cli_only() {
     for (room, path, text) in files() {
         let reads = code(&text).contains("env::var");
-        assert!(!reads || room == "config" || room == "cli", "{} reads the environment", path.display());
+        assert!(
+            !reads || room == "config" || room == "cli",
+            "{} reads the environment",
+            path.display()
+        );
     }
 }
 
@@ -135,16 +165,28 @@ fn the_environment_is_read_by_config_and_cli_only() {
 fn only_the_program_itself_uses_anyhow() {
     for (room, path, text) in files() {
         let uses = code(&text).contains("anyhow");
-        assert!(!uses || room == "main" || room == "cli", "{} uses anyhow", path.display());
+        assert!(
+            !uses || room == "main" || room == "cli",
+            "{} uses anyhow",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn every_file_says_what_it_is_and_none_is_shapeless() {
     for (_, path, text) in files() {
-        assert!(text.starts_with("//!"), "{} does not open with what it is", path.display());
+        assert!(
+            text.starts_with("//!"),
+            "{} does not open with what it is",
+            path.display()
+        );
         let lines = text.lines().count();
         let excused = text.lines().take(12).any(|line| line.contains("one file because"));
-        assert!(lines <= 400 || excused, "{} has {lines} lines and does not say why", path.display());
+        assert!(
+            lines <= 400 || excused,
+            "{} has {lines} lines and does not say why",
+            path.display()
+        );
     }
 }

@@ -6,7 +6,11 @@ use std::process::{Command, Output};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn wharf(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wharf")).args(arguments).current_dir(folder).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_wharf"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
 }
 
 fn text(output: &Output) -> String {
@@ -32,8 +36,17 @@ fn what_is_shipped_passes_its_check_and_its_tests() {
     let root = Path::new(ROOT);
     let checked = wharf(root, &["check"]);
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
-    for name in ["scripts/price.lua", "plugins/webhook/main.lua", "plugins/autoreply/main.lua", "plugins/router/main.lua"] {
-        assert!(text(&checked).contains(&format!("ok       {name}")), "{}", text(&checked));
+    for name in [
+        "scripts/price.lua",
+        "plugins/webhook/main.lua",
+        "plugins/autoreply/main.lua",
+        "plugins/router/main.lua",
+    ] {
+        assert!(
+            text(&checked).contains(&format!("ok       {name}")),
+            "{}",
+            text(&checked)
+        );
     }
     let tested = wharf(root, &["test"]);
     assert_eq!(tested.status.code(), Some(0), "{}", text(&tested));
@@ -45,7 +58,10 @@ fn a_check_names_file_line_and_what_was_probably_meant() {
     assert!(mistake("wharf.on(\"message\", function(msg)\n  msg:reply(\nend)").contains("scripts/bot.lua:3: "));
     assert!(mistake("\nwharf.logg.info('x')").contains("scripts/bot.lua:2: wharf has no 'logg'; did you mean 'log'?"));
     let filter = mistake("wharf.on('message', { is_gruop = true }, function() end)");
-    assert!(filter.contains("scripts/bot.lua:1: ") && filter.contains("did you mean 'is_group'?"), "{filter}");
+    assert!(
+        filter.contains("scripts/bot.lua:1: ") && filter.contains("did you mean 'is_group'?"),
+        "{filter}"
+    );
     assert!(mistake("wharf.on('mesage', function() end)").contains("did you mean 'message'?"));
     assert!(mistake("local x = 1").contains("registers no handler"));
     assert!(mistake("while true do end").contains("scripts/bot.lua:1: "));
@@ -55,7 +71,11 @@ fn a_check_names_file_line_and_what_was_probably_meant() {
 fn a_check_of_a_path_that_is_not_there_is_a_finding() {
     let checked = wharf(Path::new(ROOT), &["check", "nowhere.lua"]);
     assert_eq!(checked.status.code(), Some(1));
-    assert!(text(&checked).contains("nowhere.lua: there is no such file or folder"), "{}", text(&checked));
+    assert!(
+        text(&checked).contains("nowhere.lua: there is no such file or folder"),
+        "{}",
+        text(&checked)
+    );
 }
 
 #[test]
@@ -82,8 +102,14 @@ fn a_failing_expectation_fails_with_what_was_expected_and_what_happened() {
     let tested = wharf(folder.path(), &["test"]);
     assert_eq!(tested.status.code(), Some(1));
     let said = text(&tested);
-    assert!(said.contains("ok      right") && said.contains("1 passed, 2 failed"), "{said}");
-    assert!(said.contains(r#"expected text = "bye", but it is "hello you""#), "{said}");
+    assert!(
+        said.contains("ok      right") && said.contains("1 passed, 2 failed"),
+        "{said}"
+    );
+    assert!(
+        said.contains(r#"expected text = "bye", but it is "hello you""#),
+        "{said}"
+    );
     assert!(said.contains("scripts/bot.lua:1: ") && said.contains("nil"), "{said}");
     assert!(said.contains("bot_test.lua:11"), "{said}");
 }

@@ -54,7 +54,11 @@ impl Receiver {
             async move {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let body = String::from_utf8(body.to_vec()).unwrap();
-                let got = Got { path: uri.path().to_owned(), headers, body };
+                let got = Got {
+                    path: uri.path().to_owned(),
+                    headers,
+                    body,
+                };
                 let (status, pause) = answer(&got);
                 tokio::time::sleep(pause).await;
                 now.fetch_sub(1, Ordering::SeqCst);
@@ -66,8 +70,17 @@ impl Receiver {
         let port = listener.local_addr().unwrap().port();
         let end = CancellationToken::new();
         let (stopped, router) = (end.clone(), axum::Router::new().fallback(handler));
-        TaskTracker::new().spawn(async move { stopped.run_until_cancelled(axum::serve(listener, router).into_future()).await });
-        Self { port, got, most_at_once, end }
+        TaskTracker::new().spawn(async move {
+            stopped
+                .run_until_cancelled(axum::serve(listener, router).into_future())
+                .await
+        });
+        Self {
+            port,
+            got,
+            most_at_once,
+            end,
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -75,7 +88,10 @@ impl Receiver {
     }
 
     async fn next(&mut self) -> Got {
-        tokio::time::timeout(PATIENCE, self.got.recv()).await.expect("a request arrives").unwrap()
+        tokio::time::timeout(PATIENCE, self.got.recv())
+            .await
+            .expect("a request arrives")
+            .unwrap()
     }
 }
 
@@ -111,7 +127,12 @@ impl Outbox {
             stop: stop.clone(),
         };
         webhook::run(deps);
-        Self { store, config, tracker, stop }
+        Self {
+            store,
+            config,
+            tracker,
+            stop,
+        }
     }
 
     fn change_config(&self, text: &str) {
@@ -130,7 +151,14 @@ impl Outbox {
             script: Some("test".to_owned()),
             event_id,
         };
-        let committed = self.store.commit(Batch { posts: vec![post], ..Batch::default() }).await.unwrap();
+        let committed = self
+            .store
+            .commit(Batch {
+                posts: vec![post],
+                ..Batch::default()
+            })
+            .await
+            .unwrap();
         committed.deliveries.into_iter().next().unwrap()
     }
 
@@ -138,8 +166,17 @@ impl Outbox {
     async fn events(&self, from: u64, count: u64) -> Vec<Arc<Event>> {
         let mut head = self.store.head();
         let waiting = head.wait_for(|head| *head >= from + count);
-        tokio::time::timeout(PATIENCE, waiting).await.expect("the events are journaled").unwrap();
-        self.store.events(from, 100).await.unwrap().into_iter().map(|(_, event)| event).collect()
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("the events are journaled")
+            .unwrap();
+        self.store
+            .events(from, 100)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(_, event)| event)
+            .collect()
     }
 
     async fn dead(&self) -> Vec<DeadLetter> {
@@ -166,7 +203,12 @@ impl Outbox {
 fn read(text: &str) -> Config {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    Sources { file: Some(file.path().to_owned()), ..Sources::default() }.load().unwrap()
+    Sources {
+        file: Some(file.path().to_owned()),
+        ..Sources::default()
+    }
+    .load()
+    .unwrap()
 }
 
 fn endpoint(name: &str, url: &str) -> String {
@@ -216,7 +258,11 @@ async fn an_endpoint_without_a_secret_gets_no_signature() {
 #[tokio::test]
 async fn what_was_answered_500_comes_again_with_the_same_id_and_a_new_signature() {
     let mut receiver = Receiver::start(|got: &Got| {
-        at_once(if got.header("wharf-attempt") == "3" { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR })
+        at_once(if got.header("wharf-attempt") == "3" {
+            StatusCode::OK
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR
+        })
     })
     .await;
     let folder = tempfile::tempdir().unwrap();
@@ -225,8 +271,14 @@ async fn what_was_answered_500_comes_again_with_the_same_id_and_a_new_signature(
     let id = outbox.post("crm", "a/1", "{}").await;
     for attempt in ["1", "2", "3"] {
         let got = receiver.next().await;
-        assert_eq!((got.header("webhook-id"), got.header("wharf-attempt")), (id.as_str(), attempt));
-        standardwebhooks::Webhook::new(SECRET).unwrap().verify(got.body.as_bytes(), &got.headers).unwrap();
+        assert_eq!(
+            (got.header("webhook-id"), got.header("wharf-attempt")),
+            (id.as_str(), attempt)
+        );
+        standardwebhooks::Webhook::new(SECRET)
+            .unwrap()
+            .verify(got.body.as_bytes(), &got.headers)
+            .unwrap();
     }
     outbox.until_empty().await;
     assert!(outbox.dead().await.is_empty());
@@ -237,13 +289,23 @@ async fn what_was_answered_500_comes_again_with_the_same_id_and_a_new_signature(
 async fn what_waits_and_what_failed_survive_a_restart() {
     let mut receiver = Receiver::start(|_| at_once(StatusCode::BAD_GATEWAY)).await;
     let folder = tempfile::tempdir().unwrap();
-    let outbox = Outbox::open(folder.path(), &(retries("\"10ms\", \"1h\"") + &endpoint("crm", &receiver.url("/"))));
+    let outbox = Outbox::open(
+        folder.path(),
+        &(retries("\"10ms\", \"1h\"") + &endpoint("crm", &receiver.url("/"))),
+    );
     let failed = outbox.post("crm", "a/1", "failed").await;
     assert_eq!(receiver.next().await.header("wharf-attempt"), "1");
     assert_eq!(receiver.next().await.header("wharf-attempt"), "2");
     let waiting = outbox.post("later", "a/1", "waiting").await;
     let twice_tried = async {
-        while !outbox.store.deliveries(10).await.unwrap().iter().any(|delivery| delivery.tries == 2) {
+        while !outbox
+            .store
+            .deliveries(10)
+            .await
+            .unwrap()
+            .iter()
+            .any(|delivery| delivery.tries == 2)
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -253,7 +315,10 @@ async fn what_waits_and_what_failed_survive_a_restart() {
     let mut receiver = Receiver::start(|_| at_once(StatusCode::OK)).await;
     let outbox = Outbox::open(folder.path(), &endpoint("later", &receiver.url("/later")));
     let got = receiver.next().await;
-    assert_eq!((got.header("webhook-id"), got.body.as_str()), (waiting.as_str(), "waiting"));
+    assert_eq!(
+        (got.header("webhook-id"), got.body.as_str()),
+        (waiting.as_str(), "waiting")
+    );
     let left = outbox.store.deliveries(10).await.unwrap();
     let failed = left.iter().find(|delivery| delivery.id == failed).unwrap();
     assert_eq!((failed.tries, failed.last_error.as_deref()), (2, Some("answered 502")));
@@ -272,14 +337,19 @@ async fn a_chat_keeps_its_order_and_chats_do_not_wait_for_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = Outbox::open(folder.path(), &endpoint("crm", &receiver.url("/")));
     for n in 0..60 {
-        outbox.post("crm", &format!("a/{}", n % 4), &format!("{} {n}", n % 4)).await;
+        outbox
+            .post("crm", &format!("a/{}", n % 4), &format!("{} {n}", n % 4))
+            .await;
     }
     let mut last: HashMap<String, i64> = HashMap::new();
     for _ in 0..60 {
         let got = receiver.next().await;
         let (chat, n) = got.body.split_once(' ').unwrap();
         let n: i64 = n.parse().unwrap();
-        assert!(last.insert(chat.to_owned(), n).is_none_or(|before| before < n), "{n} came too late");
+        assert!(
+            last.insert(chat.to_owned(), n).is_none_or(|before| before < n),
+            "{n} came too late"
+        );
     }
     assert!(receiver.most_at_once.load(Ordering::SeqCst) > 1, "chats go together");
     outbox.close().await;
@@ -289,7 +359,10 @@ async fn a_chat_keeps_its_order_and_chats_do_not_wait_for_each_other() {
 async fn an_endpoint_never_gets_more_requests_at_a_time_than_it_takes() {
     let mut receiver = Receiver::start(|_| (StatusCode::OK, Duration::from_millis(10))).await;
     let folder = tempfile::tempdir().unwrap();
-    let outbox = Outbox::open(folder.path(), &format!("{}in_flight = 2\n", endpoint("crm", &receiver.url("/"))));
+    let outbox = Outbox::open(
+        folder.path(),
+        &format!("{}in_flight = 2\n", endpoint("crm", &receiver.url("/"))),
+    );
     for n in 0..20 {
         outbox.post("crm", &format!("a/{n}"), "{}").await;
     }
@@ -304,15 +377,24 @@ async fn an_endpoint_never_gets_more_requests_at_a_time_than_it_takes() {
 async fn when_the_attempts_are_spent_it_becomes_a_dead_letter_and_an_event() {
     let mut receiver = Receiver::start(|_| at_once(StatusCode::NOT_FOUND)).await;
     let folder = tempfile::tempdir().unwrap();
-    let outbox = Outbox::open(folder.path(), &(retries("\"10ms\"") + &endpoint("crm", &receiver.url("/"))));
+    let outbox = Outbox::open(
+        folder.path(),
+        &(retries("\"10ms\"") + &endpoint("crm", &receiver.url("/"))),
+    );
     let id = outbox.post("crm", "a/1", "{}").await;
     receiver.next().await;
     receiver.next().await;
     let events = outbox.events(0, 1).await;
     assert_eq!(events[0].event.to_string(), "delivery.dead");
-    assert_eq!((events[0].text("endpoint"), events[0].text("delivery")), (Some("crm"), Some(id.as_str())));
+    assert_eq!(
+        (events[0].text("endpoint"), events[0].text("delivery")),
+        (Some("crm"), Some(id.as_str()))
+    );
     let dead = outbox.dead().await;
-    assert_eq!((dead[0].delivery.id.as_str(), dead[0].reason.as_str()), (id.as_str(), "failed 2 times, at last: answered 404"));
+    assert_eq!(
+        (dead[0].delivery.id.as_str(), dead[0].reason.as_str()),
+        (id.as_str(), "failed 2 times, at last: answered 404")
+    );
     assert!(outbox.store.deliveries(10).await.unwrap().is_empty());
     outbox.close().await;
 }
@@ -320,7 +402,11 @@ async fn when_the_attempts_are_spent_it_becomes_a_dead_letter_and_an_event() {
 #[tokio::test]
 async fn gone_disables_the_endpoint_until_its_settings_change() {
     let mut receiver = Receiver::start(|got: &Got| {
-        at_once(if got.path == "/old" { StatusCode::GONE } else { StatusCode::OK })
+        at_once(if got.path == "/old" {
+            StatusCode::GONE
+        } else {
+            StatusCode::OK
+        })
     })
     .await;
     let folder = tempfile::tempdir().unwrap();
@@ -333,11 +419,18 @@ async fn gone_disables_the_endpoint_until_its_settings_change() {
     outbox.post("crm", "a/1", "second").await;
     outbox.until_empty().await;
     let reasons: Vec<String> = outbox.dead().await.into_iter().map(|dead| dead.reason).collect();
-    assert_eq!(reasons, ["the endpoint is disabled", "answered 410: it wants nothing any more"]);
+    assert_eq!(
+        reasons,
+        ["the endpoint is disabled", "answered 410: it wants nothing any more"]
+    );
     outbox.change_config(&endpoint("crm", &receiver.url("/new")));
     outbox.post("crm", "a/1", "third").await;
     let got = receiver.next().await;
-    assert_eq!((got.path.as_str(), got.body.as_str()), ("/new", "third"), "the second was not tried");
+    assert_eq!(
+        (got.path.as_str(), got.body.as_str()),
+        ("/new", "third"),
+        "the second was not tried"
+    );
     outbox.close().await;
 }
 
@@ -349,7 +442,10 @@ async fn a_blocked_address_is_dead_at_once_and_the_event_says_no_more() {
     let outbox = Outbox::open(folder.path(), &config);
     outbox.post("crm", "a/1", "{}").await;
     let events = outbox.events(0, 1).await;
-    assert_eq!((events[0].event.to_string().as_str(), events[0].text("reason")), ("delivery.dead", Some("blocked")));
+    assert_eq!(
+        (events[0].event.to_string().as_str(), events[0].text("reason")),
+        ("delivery.dead", Some("blocked"))
+    );
     assert_eq!(outbox.dead().await.len(), 1);
     assert_eq!(receiver.most_at_once.load(Ordering::SeqCst), 0);
     outbox.close().await;
@@ -364,7 +460,10 @@ async fn a_delivery_for_an_endpoint_that_is_not_there_waits_for_it() {
     outbox.post("other", "a/1", "not held up").await;
     assert_eq!(receiver.next().await.body, "not held up");
     let waiting = outbox.store.deliveries(10).await.unwrap();
-    assert!(waiting.iter().any(|delivery| delivery.id == id && delivery.tries == 0), "it has not used up a try");
+    assert!(
+        waiting.iter().any(|delivery| delivery.id == id && delivery.tries == 0),
+        "it has not used up a try"
+    );
     outbox.change_config(&endpoint("crm", &receiver.url("/crm")));
     assert_eq!(receiver.next().await.body, "early");
     outbox.close().await;
@@ -384,14 +483,30 @@ async fn an_accounts_own_webhook_is_that_of_its_table_else_of_its_record() {
         linked_at: None,
         phone: None,
         desired: Desired::Stopped,
-        webhook: Some(Webhook { url: receiver.url("/record"), secret: Secret::new(SECRET.to_owned()) }),
+        webhook: Some(Webhook {
+            url: receiver.url("/record"),
+            secret: Secret::new(SECRET.to_owned()),
+        }),
     };
-    outbox.store.commit(Batch { accounts: vec![(id, Some(record))], ..Batch::default() }).await.unwrap();
+    outbox
+        .store
+        .commit(Batch {
+            accounts: vec![(id, Some(record))],
+            ..Batch::default()
+        })
+        .await
+        .unwrap();
     outbox.post("account:sales", "sales/1", "{}").await;
     let got = receiver.next().await;
     assert_eq!(got.path, "/record");
-    standardwebhooks::Webhook::new(SECRET).unwrap().verify(got.body.as_bytes(), &got.headers).unwrap();
-    outbox.change_config(&format!("[account.sales]\nwebhook_url = \"{}\"\n", receiver.url("/table")));
+    standardwebhooks::Webhook::new(SECRET)
+        .unwrap()
+        .verify(got.body.as_bytes(), &got.headers)
+        .unwrap();
+    outbox.change_config(&format!(
+        "[account.sales]\nwebhook_url = \"{}\"\n",
+        receiver.url("/table")
+    ));
     outbox.post("account:sales", "sales/1", "{}").await;
     assert_eq!(receiver.next().await.path, "/table");
     outbox.close().await;
@@ -399,7 +514,13 @@ async fn an_accounts_own_webhook_is_that_of_its_table_else_of_its_record() {
 
 fn host_event(name: &str, endpoint: &str) -> NewEvent {
     let data = serde_json::Map::from_iter([("endpoint".to_owned(), endpoint.into())]);
-    NewEvent::from(Draft { event: Kind::parse(name).unwrap(), account: None, timestamp: 0, origin: Origin::Live, data })
+    NewEvent::from(Draft {
+        event: Kind::parse(name).unwrap(),
+        account: None,
+        timestamp: 0,
+        origin: Origin::Live,
+        data,
+    })
 }
 
 #[tokio::test]
@@ -408,8 +529,16 @@ async fn what_concerns_an_endpoint_is_not_delivered_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let config = endpoint("crm", &receiver.url("/crm")) + &endpoint("ops", &receiver.url("/ops"));
     let outbox = Outbox::open(folder.path(), &config);
-    let batch = Batch { events: vec![host_event("delivery.dead", "crm")], ..Batch::default() };
-    let about = outbox.store.commit(batch).await.unwrap().events[0].as_ref().unwrap().1.id.clone();
+    let batch = Batch {
+        events: vec![host_event("delivery.dead", "crm")],
+        ..Batch::default()
+    };
+    let about = outbox.store.commit(batch).await.unwrap().events[0]
+        .as_ref()
+        .unwrap()
+        .1
+        .id
+        .clone();
     outbox.post_about("crm", "a/1", "to itself", Some(about.clone())).await;
     outbox.post_about("ops", "a/1", "to another", Some(about)).await;
     outbox.until_empty().await;
@@ -422,7 +551,9 @@ async fn what_concerns_an_endpoint_is_not_delivered_to_it() {
 #[tokio::test]
 async fn two_dead_endpoints_that_are_told_of_each_other_do_not_make_events_for_ever() {
     let folder = tempfile::tempdir().unwrap();
-    let config = "[egress]\nallow = []\n".to_owned() + &endpoint("one", "http://127.0.0.1:9/") + &endpoint("two", "http://127.0.0.1:9/");
+    let config = "[egress]\nallow = []\n".to_owned()
+        + &endpoint("one", "http://127.0.0.1:9/")
+        + &endpoint("two", "http://127.0.0.1:9/");
     let outbox = Outbox::open(folder.path(), &config);
     outbox.post("one", "a/1", "{}").await;
     let first = outbox.events(0, 1).await;
@@ -445,16 +576,27 @@ async fn a_connection_that_is_cut_at_once_is_tried_again_in_the_same_attempt() {
             let (mut connection, _) = socket.accept().await.unwrap();
             let mut head = vec![0; 8192];
             let length = connection.read(&mut head).await.unwrap();
-            seen.lock().unwrap().push(String::from_utf8_lossy(&head[..length]).into_owned());
+            seen.lock()
+                .unwrap()
+                .push(String::from_utf8_lossy(&head[..length]).into_owned());
             if turn == 1 {
-                connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                connection
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                    .await
+                    .unwrap();
             }
         }
     });
     let folder = tempfile::tempdir().unwrap();
-    let outbox = Outbox::open(folder.path(), &(retries("\"1h\"") + &endpoint("crm", &format!("http://127.0.0.1:{port}/"))));
+    let outbox = Outbox::open(
+        folder.path(),
+        &(retries("\"1h\"") + &endpoint("crm", &format!("http://127.0.0.1:{port}/"))),
+    );
     outbox.post("crm", "a/1", "{}").await;
-    tokio::time::timeout(PATIENCE, listener).await.expect("it comes twice").unwrap();
+    tokio::time::timeout(PATIENCE, listener)
+        .await
+        .expect("it comes twice")
+        .unwrap();
     outbox.until_empty().await;
     let heads = heads.lock().unwrap();
     assert!(heads.iter().all(|head| head.contains("wharf-attempt: 1")), "{heads:?}");

@@ -38,9 +38,18 @@ pub(in super::super) async fn create(
     Body(wish): Body<Create>,
 ) -> Result<(StatusCode, Json<AccountView>), Refusal> {
     let id = wish.id.map(|id| account_id(Path(id))).transpose()?;
-    let name = wish.name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-    if name.as_ref().is_some_and(|name| name.chars().count() > NAME || name.chars().any(char::is_control)) {
-        return Err(Refusal::bad_request("BAD_NAME", format!("a name has at most {NAME} characters on one line")));
+    let name = wish
+        .name
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty());
+    if name
+        .as_ref()
+        .is_some_and(|name| name.chars().count() > NAME || name.chars().any(char::is_control))
+    {
+        return Err(Refusal::bad_request(
+            "BAD_NAME",
+            format!("a name has at most {NAME} characters on one line"),
+        ));
     }
     let sessions = context.sessions.clone();
     let view = to_the_end(&context, async move { sessions.create(id, name).await }).await??;

@@ -22,16 +22,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let late = |_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "SLOW_BODY", "the body did not arrive in 30 s");
+        let late = |_| {
+            Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "SLOW_BODY",
+                "the body did not arrive in 30 s",
+            )
+        };
         let read = timeout(TIME, Bytes::from_request(request, state)).await.map_err(late)?;
         let bytes = read.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "a body has at most 1 MiB")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "BODY_TOO_LARGE",
+                "a body has at most 1 MiB",
+            ),
             status => Refusal::new(status, "BAD_BODY", "the body could not be read"),
         })?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let parsed = serde_json::from_slice(text);
-        parsed.map(Self).map_err(|error| Refusal::bad_request("BAD_REQUEST", format!("the body is wrong: {error}")))
+        parsed
+            .map(Self)
+            .map_err(|error| Refusal::bad_request("BAD_REQUEST", format!("the body is wrong: {error}")))
     }
 }

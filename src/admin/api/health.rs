@@ -30,7 +30,11 @@ pub(in super::super) async fn ready(State(context): State<Arc<Context>>) -> Resu
         Ok(Ok(_)) => Ok(Json(json!({"status": "ready"}))),
         outcome => {
             tracing::warn!(?outcome, "not ready: the store does not commit");
-            Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_READY", "the store does not take commits"))
+            Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "NOT_READY",
+                "the store does not take commits",
+            ))
         }
     }
 }

@@ -32,7 +32,9 @@ pub(in super::super) async fn make(
     State(context): State<Arc<Context>>,
     Body(wish): Body<Make>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let scopes = wish.scopes.unwrap_or_else(|| vec![keys::Scope::Admin.as_str().to_owned()]);
+    let scopes = wish
+        .scopes
+        .unwrap_or_else(|| vec![keys::Scope::Admin.as_str().to_owned()]);
     let key = keys::make(&context.store, wish.name, scopes).await?;
     Ok((StatusCode::CREATED, Json(json!({"key": key}))))
 }
@@ -45,7 +47,11 @@ pub(in super::super) async fn revoke(
     if keys::revoke(&context.store, &id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Refusal::new(StatusCode::NOT_FOUND, "NO_KEY", format!("there is no key {id}")))
+        Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "NO_KEY",
+            format!("there is no key {id}"),
+        ))
     }
 }
 

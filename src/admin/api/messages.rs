@@ -47,12 +47,22 @@ pub(in super::super) async fn send(
     let key = key(&caller, &id, &headers)?;
     let to = recipient(&order.to)?;
     if order.message.trim().is_empty() || order.message.chars().count() > TEXT {
-        return Err(Refusal::bad_request("BAD_MESSAGE", format!("a message has 1 to {TEXT} characters")));
+        return Err(Refusal::bad_request(
+            "BAD_MESSAGE",
+            format!("a message has 1 to {TEXT} characters"),
+        ));
     }
-    let content = Content::Text { text: order.message, quote: None, mentions: Vec::new() };
+    let content = Content::Text {
+        text: order.message,
+        quote: None,
+        mentions: Vec::new(),
+    };
     let state = account(&context, &id)?.state;
     let before = context.store.intent(&key).await?;
-    if before.as_ref().is_some_and(|intent| intent.to != to || intent.content != content) {
+    if before
+        .as_ref()
+        .is_some_and(|intent| intent.to != to || intent.content != content)
+    {
         let message = "this Idempotency-Key was used for another message; use a new key for each message";
         return Err(Refusal::conflict("IDEMPOTENCY_KEY_REUSED", message));
     }
@@ -64,9 +74,18 @@ pub(in super::super) async fn send(
         let message = format!("account {id} is not ready, it is {state}");
         return Err(Refusal::bad_request("ACCOUNT_NOT_READY", message));
     }
-    let order = SendOrder { key, account: id, to, content, source: Source::Api, patience: PATIENCE };
+    let order = SendOrder {
+        key,
+        account: id,
+        to,
+        content,
+        source: Source::Api,
+        patience: PATIENCE,
+    };
     let sessions = context.sessions.clone();
-    Ok(Json(to_the_end(&context, async move { sessions.send(order).await }).await??))
+    Ok(Json(
+        to_the_end(&context, async move { sessions.send(order).await }).await??,
+    ))
 }
 
 /// The name of the send: within one caller and account, so that two programs cannot meet in one key.
@@ -76,7 +95,10 @@ fn key(caller: &Caller, account: &AccountId, headers: &HeaderMap) -> Result<Stri
     };
     let given = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let given = given.ok_or_else(|| {
-        Refusal::bad_request("BAD_IDEMPOTENCY_KEY", "an Idempotency-Key has 1 to 255 visible characters of ASCII")
+        Refusal::bad_request(
+            "BAD_IDEMPOTENCY_KEY",
+            "an Idempotency-Key has 1 to 255 visible characters of ASCII",
+        )
     })?;
     Ok(format!("http/{}/{account}/{given}", caller.id))
 }
@@ -85,13 +107,17 @@ fn key(caller: &Caller, account: &AccountId, headers: &HeaderMap) -> Result<Stri
 fn recipient(to: &str) -> Result<String, Refusal> {
     let to = to.trim();
     let chat = to.split_once('@').is_some_and(|(user, server)| {
-        let plain = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c));
+        let plain =
+            |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c));
         plain(user) && plain(server) && to.len() <= 128
     });
     if chat {
         return Ok(to.to_owned());
     }
-    let digits: String = to.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.' | '/')).collect();
+    let digits: String = to
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.' | '/'))
+        .collect();
     let digits = digits.strip_prefix('+').unwrap_or(&digits);
     if (5..=20).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit()) {
         return Ok(digits.to_owned());
@@ -116,7 +142,17 @@ mod tests {
         ] {
             assert_eq!(recipient(to).unwrap(), expected, "{to}");
         }
-        for to in ["", "anna", "12", "@c.us", "1@", "4917@c.us@x", "49170000000200000000000", "49\u{0661}70000000", "a b@c.us"] {
+        for to in [
+            "",
+            "anna",
+            "12",
+            "@c.us",
+            "1@",
+            "4917@c.us@x",
+            "49170000000200000000000",
+            "49\u{0661}70000000",
+            "a b@c.us",
+        ] {
             assert!(recipient(to).is_err(), "{to}");
         }
     }

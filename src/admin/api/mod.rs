@@ -23,7 +23,8 @@ use crate::session::AccountView;
 
 /// Reads an account's id from a path. Only a well-formed id gets any further, so no path piece ever names a file.
 pub(super) fn account_id(Path(id): Path<String>) -> Result<AccountId, Refusal> {
-    id.parse().map_err(|error: crate::event::BadAccountId| Refusal::bad_request("BAD_ACCOUNT_ID", error.to_string()))
+    id.parse()
+        .map_err(|error: crate::event::BadAccountId| Refusal::bad_request("BAD_ACCOUNT_ID", error.to_string()))
 }
 
 /// The account that a path names.
@@ -36,5 +37,9 @@ async fn to_the_end<T: Send + 'static>(
     context: &Context,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Refusal> {
-    context.tracker.spawn(work).await.map_err(|error| Refusal::defect(&error))
+    context
+        .tracker
+        .spawn(work)
+        .await
+        .map_err(|error| Refusal::defect(&error))
 }

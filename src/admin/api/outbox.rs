@@ -30,7 +30,9 @@ pub(in super::super) async fn waiting(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Value>, Refusal> {
     let deliveries = context.store.deliveries(limit(page)?).await?;
-    Ok(Json(json!({"deliveries": deliveries.iter().map(shown).collect::<Vec<_>>()})))
+    Ok(Json(
+        json!({"deliveries": deliveries.iter().map(shown).collect::<Vec<_>>()}),
+    ))
 }
 
 /// `GET /api/outbox/dead`
@@ -45,7 +47,9 @@ pub(in super::super) async fn dead(
         delivery["at"] = Value::from(letter.at);
         delivery
     };
-    Ok(Json(json!({"deliveries": letters.iter().map(shown).collect::<Vec<_>>()})))
+    Ok(Json(
+        json!({"deliveries": letters.iter().map(shown).collect::<Vec<_>>()}),
+    ))
 }
 
 fn limit(page: Result<Query<Page>, QueryRejection>) -> Result<usize, Refusal> {

@@ -30,7 +30,9 @@ pub(in super::super) async fn json(
 ) -> Result<Json<Value>, Refusal> {
     let qr = current(&context, id)?;
     let image = format!("data:image/png;base64,{}", STANDARD.encode(png_of(&qr.text)?));
-    Ok(Json(json!({"qr": qr.text, "attempt": qr.attempt, "expires_at": qr.expires_at, "image": image})))
+    Ok(Json(
+        json!({"qr": qr.text, "attempt": qr.attempt, "expires_at": qr.expires_at, "image": image}),
+    ))
 }
 
 /// `GET /api/accounts/{id}/qr.png`
@@ -58,13 +60,21 @@ fn png_of(text: &str) -> Result<Vec<u8>, Refusal> {
     let picture = code(text)?.render::<Luma<u8>>().min_dimensions(SIDE, SIDE).build();
     let mut bytes = Vec::new();
     image::codecs::png::PngEncoder::new(&mut bytes)
-        .write_image(picture.as_raw(), picture.width(), picture.height(), ExtendedColorType::L8)
+        .write_image(
+            picture.as_raw(),
+            picture.width(),
+            picture.height(),
+            ExtendedColorType::L8,
+        )
         .map_err(|error| Refusal::defect(&error))?;
     Ok(bytes)
 }
 
 fn svg_of(text: &str) -> Result<String, Refusal> {
-    Ok(code(text)?.render::<qrcode::render::svg::Color<'_>>().min_dimensions(SIDE, SIDE).build())
+    Ok(code(text)?
+        .render::<qrcode::render::svg::Color<'_>>()
+        .min_dimensions(SIDE, SIDE)
+        .build())
 }
 
 #[cfg(test)]
@@ -83,7 +93,11 @@ mod tests {
         let code = code(TEXT).unwrap();
         let modules = u32::try_from(code.width()).unwrap();
         let pixels = picture.width() / (modules + 8);
-        assert_eq!(picture.width(), pixels * (modules + 8), "four modules of quiet on each side");
+        assert_eq!(
+            picture.width(),
+            pixels * (modules + 8),
+            "four modules of quiet on each side"
+        );
         for (index, colour) in code.to_colors().into_iter().enumerate() {
             let index = u32::try_from(index).unwrap();
             let middle = |module: u32| (module + 4) * pixels + pixels / 2;

@@ -41,7 +41,10 @@ pub(in super::super) async fn take(
         None | Some("png") => Format::Png,
         Some("jpeg" | "jpg") => Format::Jpeg,
         Some(other) => {
-            return Err(Refusal::bad_request("BAD_FORMAT", format!("`{other}` is not a format: use png or jpeg")));
+            return Err(Refusal::bad_request(
+                "BAD_FORMAT",
+                format!("`{other}` is not a format: use png or jpeg"),
+            ));
         }
     };
     let picture = context.sessions.snapshot(&id, format).await?;
@@ -50,7 +53,10 @@ pub(in super::super) async fn take(
         Format::Jpeg => "image/jpeg",
     };
     let age_ms = (jiff::Timestamp::now().as_millisecond() - picture.taken_at).max(0);
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let answer = if accept.contains("application/json") {
         let image = format!("data:{mime};base64,{}", STANDARD.encode(&picture.bytes));
         Json(json!({"image": image, "taken_at": picture.taken_at, "age_ms": age_ms, "throttled": picture.throttled}))

@@ -38,13 +38,19 @@ pub(in super::super) async fn set(
 ) -> Result<Json<Value>, Refusal> {
     let id = account_id(id)?;
     account(&context, &id)?;
-    let url = wish.webhook_url.map(|url| url.trim().to_owned()).filter(|url| !url.is_empty());
+    let url = wish
+        .webhook_url
+        .map(|url| url.trim().to_owned())
+        .filter(|url| !url.is_empty());
     let mut made = None;
     let webhook = match url.clone() {
         None => None,
         Some(url) => {
             if url.len() > URL {
-                return Err(Refusal::bad_request("BAD_URL", format!("an address has at most {URL} bytes")));
+                return Err(Refusal::bad_request(
+                    "BAD_URL",
+                    format!("an address has at most {URL} bytes"),
+                ));
             }
             http::check_url(&url).map_err(|error| Refusal::bad_request("BAD_URL", error.detail()))?;
             let secret = match wish.secret {

@@ -31,7 +31,12 @@ pub(in super::super) async fn show(
     };
     let id = account.id.as_str();
     let title = account.name.as_deref().unwrap_or(id);
-    let declared = context.config.borrow().account.get(&account.id).is_some_and(|table| table.webhook_url.is_some());
+    let declared = context
+        .config
+        .borrow()
+        .account
+        .get(&account.id)
+        .is_some_and(|table| table.webhook_url.is_some());
     let body = format!(
         "<p class=\"crumb\"><a href=\"/\">Accounts</a></p>\
          <section class=\"columns\"><div class=\"card\"><h1>{}</h1><div data-live=\"state\">{}{}</div></div>\
@@ -39,7 +44,11 @@ pub(in super::super) async fn show(
         Text(title),
         standing(&account),
         acts(&account, &caller),
-        if account.state == Stand::Qr { scan(&context, &account, &caller) } else { picture(&account) },
+        if account.state == Stand::Qr {
+            scan(&context, &account, &caller)
+        } else {
+            picture(&account)
+        },
         webhook(&account, &caller, declared),
         send(&account, &caller)
     );
@@ -57,10 +66,16 @@ fn standing(account: &AccountView) -> String {
     }
     if let Some(age) = account.proof_age_ms {
         let age = span(i64::try_from(age).unwrap_or(i64::MAX));
-        facts.push(("Last proof", format!("{age} ago <span class=\"hint\">(a round trip through the page)</span>")));
+        facts.push((
+            "Last proof",
+            format!("{age} ago <span class=\"hint\">(a round trip through the page)</span>"),
+        ));
     }
     facts.push(("Created", ago(account.created_at)));
-    let facts: String = facts.into_iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>")).collect();
+    let facts: String = facts
+        .into_iter()
+        .map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>"))
+        .collect();
     format!(
         "<p><span class=\"badge {}\">{}</span> <span class=\"hint\">for {}</span></p><p>{}</p>{}<dl>{facts}</dl>",
         words.tone.class(),
@@ -89,7 +104,13 @@ fn acts(account: &AccountView, caller: &Caller) -> String {
         acts.push(button(&ask("logout"), "Log out", "", Some(question), None));
     }
     let question = format!("Delete the account {id} with its browser profile? This cannot be undone.");
-    acts.push(button(&format!("DELETE /api/accounts/{id}"), "Delete", "danger", Some(&question), Some("/")));
+    acts.push(button(
+        &format!("DELETE /api/accounts/{id}"),
+        "Delete",
+        "danger",
+        Some(&question),
+        Some("/"),
+    ));
     format!("<div class=\"acts\">{}</div>", acts.concat())
 }
 
@@ -101,10 +122,15 @@ fn scan(context: &Context, account: &AccountView, caller: &Caller) -> String {
     }
     let id = account.id.as_str();
     let Ok(qr) = context.sessions.qr(&account.id) else {
-        return "<div class=\"card\"><h2>The next code is on its way</h2><p>It shows up here by itself.</p></div>".to_owned();
+        return "<div class=\"card\"><h2>The next code is on its way</h2><p>It shows up here by itself.</p></div>"
+            .to_owned();
     };
     let left = qr.expires_at - jiff::Timestamp::now().as_millisecond();
-    let fresh = if left > 0 { format!("new code in {}", span(left)) } else { "a new code is on its way".to_owned() };
+    let fresh = if left > 0 {
+        format!("new code in {}", span(left))
+    } else {
+        "a new code is on its way".to_owned()
+    };
     format!(
         "<div class=\"card scan\"><h2>Link this account</h2>\
          <img class=\"qr\" src=\"/api/accounts/{id}/qr.svg?attempt={n}\" alt=\"QR code to scan with WhatsApp\" width=\"300\" \
@@ -122,7 +148,8 @@ fn picture(account: &AccountView) -> String {
         Stand::Starting | Stand::Pairing | Stand::Syncing | Stand::Ready | Stand::Disconnected
     );
     if !has_page {
-        return "<div class=\"card\"><h2>Its page</h2><p class=\"empty\">No browser runs for it now.</p></div>".to_owned();
+        return "<div class=\"card\"><h2>Its page</h2><p class=\"empty\">No browser runs for it now.</p></div>"
+            .to_owned();
     }
     format!(
         "<div class=\"card\"><h2>Its page</h2><img class=\"snapshot\" data-snapshot=\"/api/accounts/{}/snapshot\" \
@@ -137,8 +164,16 @@ fn webhook(account: &AccountView, caller: &Caller, declared: bool) -> String {
     let intro = "<h2>Webhook</h2><p>The webhook plugin sends this account's events here, signed by Standard Webhooks; what \
                  fails is tried again for three days.</p>";
     if declared || !caller.scopes.allow(Scope::Admin) {
-        let shown = if url.is_empty() { "none".to_owned() } else { format!("<code>{}</code>", Text(url)) };
-        let note = if declared { format!(" (declared in <code>[account.{}]</code>, changed there)", account.id) } else { String::new() };
+        let shown = if url.is_empty() {
+            "none".to_owned()
+        } else {
+            format!("<code>{}</code>", Text(url))
+        };
+        let note = if declared {
+            format!(" (declared in <code>[account.{}]</code>, changed there)", account.id)
+        } else {
+            String::new()
+        };
         return format!("<section class=\"card\">{intro}<p>Now: {shown}{note}</p></section>");
     }
     format!(

@@ -82,7 +82,11 @@ fn document(status: StatusCode, title: &str, token: &str, navigation: &str, body
 pub(super) fn problem(refusal: &Refusal) -> Response {
     let body = format!(
         "<section class=\"card narrow\"><h1>{}</h1><p>{}</p><p><a href=\"/\">Back to the accounts</a></p></section>",
-        if refusal.status == StatusCode::NOT_FOUND { "Not here" } else { "That did not work" },
+        if refusal.status == StatusCode::NOT_FOUND {
+            "Not here"
+        } else {
+            "That did not work"
+        },
         Text(&refusal.message)
     );
     document(refusal.status, "Not here", "", "", &body)
@@ -102,8 +106,13 @@ fn span(ms: i64) -> String {
 /// How long ago a time was, with the time itself on request.
 fn ago(at: i64) -> String {
     let now = jiff::Timestamp::now().as_millisecond();
-    let exact = jiff::Timestamp::from_millisecond(at).map(|at| format!("{at:.0}")).unwrap_or_default();
-    format!("<time datetime=\"{exact}\" title=\"{exact}\">{} ago</time>", span(now - at))
+    let exact = jiff::Timestamp::from_millisecond(at)
+        .map(|at| format!("{at:.0}"))
+        .unwrap_or_default();
+    format!(
+        "<time datetime=\"{exact}\" title=\"{exact}\">{} ago</time>",
+        span(now - at)
+    )
 }
 
 /// A button that asks the API for something, as a form of its own.
@@ -116,7 +125,13 @@ fn button(request: &str, label: &str, class: &str, confirm: Option<&str>, then: 
     if let Some(place) = then {
         html.extend([" data-then=\"", &Text(place).to_string(), "\""]);
     }
-    html.extend(["><button class=\"", class, "\">", &Text(label).to_string(), "</button><output></output></form>"]);
+    html.extend([
+        "><button class=\"",
+        class,
+        "\">",
+        &Text(label).to_string(),
+        "</button><output></output></form>",
+    ]);
     html
 }
 
@@ -132,7 +147,13 @@ mod tests {
 
     #[test]
     fn spans_are_said_as_people_say_them() {
-        let spans = [(-5, "0 s"), (61_000, "61 s"), (120_000, "2 min"), (7_200_000, "2 h"), (259_200_000, "3 days")];
+        let spans = [
+            (-5, "0 s"),
+            (61_000, "61 s"),
+            (120_000, "2 min"),
+            (7_200_000, "2 h"),
+            (259_200_000, "3 days"),
+        ];
         assert!(spans.iter().all(|(ms, words)| span(*ms) == *words));
     }
 }

@@ -53,9 +53,16 @@ fn card(account: &AccountView, may: bool) -> String {
     let words = words(account);
     let id = account.id.as_str();
     let title = account.name.as_deref().unwrap_or(id);
-    let phone = account.phone.as_deref().map(|phone| format!(" · +{}", Text(phone))).unwrap_or_default();
+    let phone = account
+        .phone
+        .as_deref()
+        .map(|phone| format!(" · +{}", Text(phone)))
+        .unwrap_or_default();
     let reason = reason(account);
-    let running = !matches!(account.state.as_str(), "stopped" | "unpaired" | "logged_out" | "blocked" | "failed");
+    let running = !matches!(
+        account.state.as_str(),
+        "stopped" | "unpaired" | "logged_out" | "blocked" | "failed"
+    );
     let act = match (may, running) {
         (false, _) => String::new(),
         (true, true) => button(&format!("POST /api/accounts/{id}/stop"), "Stop", "quiet", None, None),
@@ -71,17 +78,33 @@ fn card(account: &AccountView, may: bool) -> String {
         super::span(jiff::Timestamp::now().as_millisecond() - account.since),
         words.next,
         if account.state.as_str() == "qr" { " main" } else { "" },
-        if account.state.as_str() == "qr" { "Show the code" } else { "Open" },
+        if account.state.as_str() == "qr" {
+            "Show the code"
+        } else {
+            "Open"
+        },
         tone = words.tone.class(),
     )
 }
 
 /// The reason as wharf calls it, for searching in logs and scripts.
 pub(super) fn reason(account: &AccountView) -> String {
-    let missing = if account.degraded.is_empty() { String::new() } else { format!("missing: {}", account.degraded.join(", ")) };
+    let missing = if account.degraded.is_empty() {
+        String::new()
+    } else {
+        format!("missing: {}", account.degraded.join(", "))
+    };
     let all = [account.reason.clone().unwrap_or_default(), missing];
-    let shown: Vec<String> = all.iter().filter(|text| !text.is_empty()).map(|text| Text(text).to_string()).collect();
-    if shown.is_empty() { String::new() } else { format!("<p class=\"reason\">{}</p>", shown.join("<br>")) }
+    let shown: Vec<String> = all
+        .iter()
+        .filter(|text| !text.is_empty())
+        .map(|text| Text(text).to_string())
+        .collect();
+    if shown.is_empty() {
+        String::new()
+    } else {
+        format!("<p class=\"reason\">{}</p>", shown.join("<br>"))
+    }
 }
 
 /// What else wants to be known: scripts that were refused, deliveries that wait or were given up.
@@ -110,7 +133,10 @@ async fn notices(context: &Context) -> String {
         lines.extend(count(tried.len(), "to webhooks failed and will be tried again"));
     }
     if let Ok(dead) = context.store.dead_letters(COUNTED).await {
-        lines.extend(count(dead.len(), "to webhooks given up (<code>GET /api/outbox/dead</code>)"));
+        lines.extend(count(
+            dead.len(),
+            "to webhooks given up (<code>GET /api/outbox/dead</code>)",
+        ));
     }
     lines.concat()
 }

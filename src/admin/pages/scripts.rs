@@ -45,8 +45,16 @@ fn card(script: &ScriptView) -> String {
         ("refused", _) => ("bad", "Refused"),
         (other, _) => ("idle", other),
     };
-    let handlers: String = script.handlers.iter().map(|handler| format!("<li><code>{}</code></li>", Text(handler))).collect();
-    let handlers = if handlers.is_empty() { String::new() } else { format!("<ul class=\"handlers\">{handlers}</ul>") };
+    let handlers: String = script
+        .handlers
+        .iter()
+        .map(|handler| format!("<li><code>{}</code></li>", Text(handler)))
+        .collect();
+    let handlers = if handlers.is_empty() {
+        String::new()
+    } else {
+        format!("<ul class=\"handlers\">{handlers}</ul>")
+    };
     format!(
         "<article class=\"card {tone}\"><h2>{} <span class=\"hint\">{}</span></h2>\
          <p><span class=\"badge {tone}\">{}</span> <span class=\"hint\">generation {}</span></p>{handlers}{}{}</article>",

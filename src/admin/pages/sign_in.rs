@@ -30,7 +30,9 @@ pub(in super::super) fn asked(uri: &Uri) -> Response {
 }
 
 fn form(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
-    let wrong = wrong.map(|why| format!("<p class=\"wrong\" role=\"alert\">{}</p>", Text(why))).unwrap_or_default();
+    let wrong = wrong
+        .map(|why| format!("<p class=\"wrong\" role=\"alert\">{}</p>", Text(why)))
+        .unwrap_or_default();
     let body = format!(
         "<section class=\"card narrow\"><h1>Sign in</h1>{wrong}\
          <form method=\"post\" action=\"/sign-in\" class=\"stack\">\
@@ -61,10 +63,18 @@ pub(in super::super) async fn enter(
     let id = match auth::verify(&context, source, entry.key.trim()).await {
         Ok((id, _)) => id,
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
-            return form(refusal.status, next, Some("This is not a key of this wharf, or it was revoked."));
+            return form(
+                refusal.status,
+                next,
+                Some("This is not a key of this wharf, or it was revoked."),
+            );
         }
         Err(refusal) if refusal.status == StatusCode::TOO_MANY_REQUESTS => {
-            return form(refusal.status, next, Some("Too many wrong keys. Wait a minute, or use a right one."));
+            return form(
+                refusal.status,
+                next,
+                Some("Too many wrong keys. Wait a minute, or use a right one."),
+            );
         }
         Err(refusal) => return problem(&refusal),
     };
@@ -88,7 +98,10 @@ pub(in super::super) async fn leave(State(context): State<Arc<Context>>, headers
 
 fn set_cookie(name: &str, value: &str, seconds: u64, headers: &HeaderMap) -> String {
     // Behind a proxy with TLS the page's origin says so; on plain loopback some browsers drop a cookie marked Secure.
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
+    let origin = headers
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok())
+        .unwrap_or_default();
     let secure = if origin.starts_with("https://") { "; Secure" } else { "" };
     format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
@@ -96,7 +109,11 @@ fn set_cookie(name: &str, value: &str, seconds: u64, headers: &HeaderMap) -> Str
 /// A place on this site; anything else becomes the start page.
 fn local(next: &str) -> &str {
     let plain = next.bytes().all(|c| c.is_ascii_alphanumeric() || b"/_-".contains(&c));
-    if plain && next.starts_with('/') && !next.starts_with("//") { next } else { "/" }
+    if plain && next.starts_with('/') && !next.starts_with("//") {
+        next
+    } else {
+        "/"
+    }
 }
 
 #[cfg(test)]
@@ -108,7 +125,15 @@ mod tests {
         for place in ["/", "/accounts/sales", "/scripts"] {
             assert_eq!(local(place), place);
         }
-        for place in ["", "//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "/x?y", "/\nx"] {
+        for place in [
+            "",
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "javascript:x",
+            "/x?y",
+            "/\nx",
+        ] {
             assert_eq!(local(place), "/", "{place}");
         }
     }

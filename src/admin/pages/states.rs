@@ -41,23 +41,57 @@ pub(super) struct Words {
 pub(super) fn words(account: &AccountView) -> Words {
     let reason = account.reason.as_deref().unwrap_or_default();
     let (name, tone, next) = match account.state {
-        State::Stopped => ("Stopped", Tone::Idle, "No browser runs for it. Start it when you want it back."),
-        State::Starting => ("Starting", Tone::Busy, "The browser is on its way. This takes a few seconds, at most a minute."),
-        State::Qr => ("Scan the code", Tone::Act, "Link it: scan its QR code with WhatsApp on your phone."),
-        State::Pairing => ("Linking", Tone::Busy, "The code was scanned. Keep WhatsApp open on the phone until it says done."),
-        State::Syncing => ("Loading chats", Tone::Busy, "Linked. Chats are being loaded; missed messages are looked for."),
-        State::Ready if !account.degraded.is_empty() => {
-            ("Ready, in part", Tone::Busy, "It works, but this WhatsApp Web lacks parts that wharf uses. Try a newer in-page library.")
-        }
+        State::Stopped => (
+            "Stopped",
+            Tone::Idle,
+            "No browser runs for it. Start it when you want it back.",
+        ),
+        State::Starting => (
+            "Starting",
+            Tone::Busy,
+            "The browser is on its way. This takes a few seconds, at most a minute.",
+        ),
+        State::Qr => (
+            "Scan the code",
+            Tone::Act,
+            "Link it: scan its QR code with WhatsApp on your phone.",
+        ),
+        State::Pairing => (
+            "Linking",
+            Tone::Busy,
+            "The code was scanned. Keep WhatsApp open on the phone until it says done.",
+        ),
+        State::Syncing => (
+            "Loading chats",
+            Tone::Busy,
+            "Linked. Chats are being loaded; missed messages are looked for.",
+        ),
+        State::Ready if !account.degraded.is_empty() => (
+            "Ready, in part",
+            Tone::Busy,
+            "It works, but this WhatsApp Web lacks parts that wharf uses. Try a newer in-page library.",
+        ),
         State::Ready => ("Ready", Tone::Good, "It sends and receives. Nothing to do."),
-        State::Disconnected if reason == "conflict" => {
-            ("Disconnected", Tone::Act, "WhatsApp Web was opened somewhere else. wharf takes it back by itself.")
-        }
-        State::Disconnected => {
-            ("Disconnected", Tone::Busy, "The page has lost WhatsApp. It tries again by itself; check this machine's network if it lasts.")
-        }
-        State::Unpaired => ("Not linked", Tone::Act, "Nobody scanned a code in time. Start it again for new codes."),
-        State::LoggedOut => ("Logged out", Tone::Act, "The phone has removed this device. Start it to link it again."),
+        State::Disconnected if reason == "conflict" => (
+            "Disconnected",
+            Tone::Act,
+            "WhatsApp Web was opened somewhere else. wharf takes it back by itself.",
+        ),
+        State::Disconnected => (
+            "Disconnected",
+            Tone::Busy,
+            "The page has lost WhatsApp. It tries again by itself; check this machine's network if it lasts.",
+        ),
+        State::Unpaired => (
+            "Not linked",
+            Tone::Act,
+            "Nobody scanned a code in time. Start it again for new codes.",
+        ),
+        State::LoggedOut => (
+            "Logged out",
+            Tone::Act,
+            "The phone has removed this device. Start it to link it again.",
+        ),
         State::Blocked => ("Blocked", Tone::Bad, blocked(reason)),
         State::Failed => ("Failed", Tone::Bad, failed(reason)),
     };
@@ -89,8 +123,19 @@ mod tests {
     #[test]
     fn every_state_says_what_to_do_next() {
         use State::*;
-        let states =
-            [Stopped, Starting, Qr, Pairing, Syncing, Ready, Disconnected, Unpaired, LoggedOut, Blocked, Failed];
+        let states = [
+            Stopped,
+            Starting,
+            Qr,
+            Pairing,
+            Syncing,
+            Ready,
+            Disconnected,
+            Unpaired,
+            LoggedOut,
+            Blocked,
+            Failed,
+        ];
         for state in states {
             let account = AccountView {
                 id: "a".parse().unwrap(),
@@ -107,7 +152,11 @@ mod tests {
             };
             let words = words(&account);
             assert!(words.next.ends_with('.') && !words.name.is_empty(), "{state}");
-            assert_eq!(words.tone == Tone::Good, state == Ready, "only a proven account looks good");
+            assert_eq!(
+                words.tone == Tone::Good,
+                state == Ready,
+                "only a proven account looks good"
+            );
         }
     }
 }

@@ -31,8 +31,12 @@ use super::expect;
 use super::world::Invented;
 
 /// Waits after a failed try, as the host has them; then the run is dead.
-const TRIES: [Duration; 4] =
-    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)];
+const TRIES: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+];
 
 /// An event that waits in its chat's lane: for its next try, or for the one before it.
 struct Waiting {
@@ -81,17 +85,26 @@ impl Bot {
     pub(super) fn start(file: &Path, options: &LuaValue, limits: &Limits, host: &Config) -> mlua::Result<Rc<Self>> {
         let options = object_of(options, "the options of wharf.test")?;
         for key in options.keys().filter(|key| !OPTIONS.contains(&key.as_str())) {
-            return Err(wrong(format!("wharf.test has no option '{key}'{}", suggestion(key, OPTIONS.iter().copied()))));
+            return Err(wrong(format!(
+                "wharf.test has no option '{key}'{}",
+                suggestion(key, OPTIONS.iter().copied())
+            )));
         }
         let given = match options.get("config") {
             Some(Value::Object(config)) => config.clone(),
             _ => Map::new(),
         };
         let plan = listing::plan(file, limits, |_, _| given.clone()).map_err(|error| wrong(error.to_string()))?;
-        let zone = options.get("zone").or_else(|| plan.config.get("zone")).and_then(Value::as_str).unwrap_or("UTC");
+        let zone = options
+            .get("zone")
+            .or_else(|| plan.config.get("zone"))
+            .and_then(Value::as_str)
+            .unwrap_or("UTC");
         let zone = TimeZone::get(zone).map_err(|_| wrong(format!("there is no time zone '{zone}'")))?;
         let now = options.get("now").and_then(Value::as_str).unwrap_or("2026-01-05T12:00");
-        let now: DateTime = now.parse().map_err(|_| wrong(format!("now = \"{now}\" is not like \"2026-01-05T07:30\"")))?;
+        let now: DateTime = now
+            .parse()
+            .map_err(|_| wrong(format!("now = \"{now}\" is not like \"2026-01-05T07:30\"")))?;
         let now = zone.to_timestamp(now).map_err(|error| wrong(error.to_string()))?;
         let endpoints = host.endpoint.keys().map(String::as_str).collect::<Vec<_>>();
         let world = Rc::new(Invented::new(
@@ -128,7 +141,14 @@ impl Bot {
     }
 
     /// An event happens: its lane works on it as soon as those before it have ended.
-    async fn happen(&self, kind: Kind, account: Option<String>, timestamp: i64, origin: Origin, data: Map<String, Value>) -> mlua::Result<()> {
+    async fn happen(
+        &self,
+        kind: Kind,
+        account: Option<String>,
+        timestamp: i64,
+        origin: Origin,
+        data: Map<String, Value>,
+    ) -> mlua::Result<()> {
         self.still_fine()?;
         let number = self.events.get() + 1;
         self.events.set(number);
@@ -144,8 +164,16 @@ impl Bot {
             data,
         });
         let lane = event.chat().unwrap_or_default().to_owned();
-        let waiting = Waiting { event, tries: 0, due: self.world.now() };
-        self.lanes.borrow_mut().entry(lane.clone()).or_default().push_back(waiting);
+        let waiting = Waiting {
+            event,
+            tries: 0,
+            due: self.world.now(),
+        };
+        self.lanes
+            .borrow_mut()
+            .entry(lane.clone())
+            .or_default()
+            .push_back(waiting);
         self.work(&lane).await
     }
 
@@ -155,12 +183,15 @@ impl Bot {
             let head = {
                 let lanes = self.lanes.borrow();
                 let head = lanes.get(lane).and_then(VecDeque::front);
-                head.filter(|head| head.due <= self.world.now()).map(|head| (Arc::clone(&head.event), head.tries))
+                head.filter(|head| head.due <= self.world.now())
+                    .map(|head| (Arc::clone(&head.event), head.tries))
             };
             let Some((event, tries)) = head else { return Ok(()) };
             let fault = self.run(&event, tries).await;
             let mut lanes = self.lanes.borrow_mut();
-            let Some(queue) = lanes.get_mut(lane) else { return Ok(()) };
+            let Some(queue) = lanes.get_mut(lane) else {
+                return Ok(());
+            };
             match (fault, TRIES.get(tries), queue.front_mut()) {
                 (Err(fault), Some(wait), Some(head)) => {
                     head.tries += 1;
@@ -195,12 +226,20 @@ impl Bot {
 
     async fn message(&self, fields: Map<String, Value>) -> mlua::Result<()> {
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
-        let age = text("age").map(parse_duration).transpose().map_err(wrong)?.unwrap_or_default();
+        let age = text("age")
+            .map(parse_duration)
+            .transpose()
+            .map_err(wrong)?
+            .unwrap_or_default();
         let timestamp = self.world.now() - millis(age);
         let chat = text("chat").unwrap_or("491700000002@c.us").to_owned();
         let own = format!("{}@c.us", "491700000001");
         let from_me = fields.get("from_me") == Some(&Value::Bool(true));
-        let (from, to) = if from_me { (own, chat.clone()) } else { (chat.clone(), own) };
+        let (from, to) = if from_me {
+            (own, chat.clone())
+        } else {
+            (chat.clone(), own)
+        };
         let phone = from.strip_suffix("@c.us").map(str::to_owned);
         let mut data = json!({
             "id": format!("{from_me}_{chat}_{}", self.events.get() + 1),
@@ -212,7 +251,10 @@ impl Bot {
         for (name, value) in fields.iter().filter(|(name, _)| !ABOUT.contains(&name.as_str())) {
             let Some(slot) = data.get_mut(name) else {
                 let known = crate::event::MESSAGE_FIELDS.iter().chain(ABOUT).copied();
-                return Err(wrong(format!("a message has no field '{name}'{}", suggestion(name, known))));
+                return Err(wrong(format!(
+                    "a message has no field '{name}'{}",
+                    suggestion(name, known)
+                )));
             };
             match (slot, value) {
                 (Value::Object(parts), Value::Object(given)) => parts.extend(given.clone()),
@@ -220,7 +262,11 @@ impl Bot {
             }
         }
         let kind = if from_me { Kind::MESSAGE_ANY } else { Kind::MESSAGE };
-        let origin = if text("origin") == Some("history") { Origin::History } else { Origin::Live };
+        let origin = if text("origin") == Some("history") {
+            Origin::History
+        } else {
+            Origin::Live
+        };
         let account = text("account").map_or_else(|| self.world.first_account(), str::to_owned);
         let Value::Object(data) = data else { return Ok(()) };
         self.happen(kind, Some(account), timestamp, origin, data).await
@@ -239,7 +285,9 @@ impl Bot {
         loop {
             let due = {
                 let lanes = self.lanes.borrow();
-                let heads = lanes.iter().filter_map(|(lane, queue)| Some((queue.front()?.due, lane.clone())));
+                let heads = lanes
+                    .iter()
+                    .filter_map(|(lane, queue)| Some((queue.front()?.due, lane.clone())));
                 heads.min().filter(|(due, _)| *due <= end)
             };
             let Some((due, lane)) = due else { break };
@@ -255,17 +303,26 @@ impl Bot {
         if what != "send" {
             return Err(wrong(format!("bot:fail(\"{what}\"): only \"send\" can fail")));
         }
-        let kinds = [FailureKind::NotConnected, FailureKind::Timeout, FailureKind::Refused, FailureKind::RateLimited];
+        let kinds = [
+            FailureKind::NotConnected,
+            FailureKind::Timeout,
+            FailureKind::Refused,
+            FailureKind::RateLimited,
+        ];
         let found = kinds.into_iter().find(|known| known.as_str() == kind);
         let known = kinds.iter().map(|known| known.as_str());
-        self.world.fail_next(found.ok_or_else(|| wrong(format!("no failure '{kind}'{}", suggestion(kind, known))))?);
+        self.world
+            .fail_next(found.ok_or_else(|| wrong(format!("no failure '{kind}'{}", suggestion(kind, known))))?);
         Ok(())
     }
 
     fn expect_sent(&self, expected: &Map<String, Value>) -> mlua::Result<()> {
         let Some(said) = self.world.sent.borrow_mut().pop_front() else {
             self.still_fine()?;
-            return Err(wrong(format!("expected a message {}, but none was sent", Value::from(expected.clone()))));
+            return Err(wrong(format!(
+                "expected a message {}, but none was sent",
+                Value::from(expected.clone())
+            )));
         };
         expect::said(expected, &said).map_err(wrong)
     }
@@ -273,7 +330,10 @@ impl Bot {
     fn expect_webhook(&self, expected: &Map<String, Value>) -> mlua::Result<()> {
         let Some(posted) = self.world.posted.borrow_mut().pop_front() else {
             self.still_fine()?;
-            return Err(wrong(format!("expected a delivery {}, but none was posted", Value::from(expected.clone()))));
+            return Err(wrong(format!(
+                "expected a delivery {}, but none was posted",
+                Value::from(expected.clone())
+            )));
         };
         expect::posted(expected, &posted).map_err(wrong)
     }
@@ -283,13 +343,20 @@ impl Bot {
             return Err(wrong(format!("expected nothing, but {}", expect::tell_said(said))));
         }
         if let Some(posted) = self.world.posted.borrow().front() {
-            return Err(wrong(format!("expected nothing, but there is {}", expect::tell_posted(posted))));
+            return Err(wrong(format!(
+                "expected nothing, but there is {}",
+                expect::tell_posted(posted)
+            )));
         }
         Ok(())
     }
 
     fn expect_stopped(&self) -> mlua::Result<()> {
-        if self.stopped.get() { Ok(()) } else { Err(wrong("expected a gate to stop the event, but it passed")) }
+        if self.stopped.get() {
+            Ok(())
+        } else {
+            Err(wrong("expected a gate to stop the event, but it passed"))
+        }
     }
 
     fn expect_error(&self, part: &str) -> mlua::Result<()> {
@@ -303,7 +370,11 @@ impl Bot {
     fn expect_kv(&self, key: &str, wanted: &Value) -> mlua::Result<()> {
         let found = self.world.key(key).map_or(Value::Null, |kept| kept.value);
         let same = found == *wanted || (found.is_number() && found.as_f64() == wanted.as_f64());
-        if same { Ok(()) } else { Err(wrong(format!("expected kv '{key}' = {wanted}, but it is {found}"))) }
+        if same {
+            Ok(())
+        } else {
+            Err(wrong(format!("expected kv '{key}' = {wanted}, but it is {found}")))
+        }
     }
 }
 
@@ -335,7 +406,9 @@ impl UserData for Handle {
             let bot = this.bot();
             async move { bot?.advance(parse_duration(&by).map_err(wrong)?).await }
         });
-        methods.add_method("fail", |_, this, (what, kind): (String, String)| this.bot()?.fail(&what, &kind));
+        methods.add_method("fail", |_, this, (what, kind): (String, String)| {
+            this.bot()?.fail(&what, &kind)
+        });
         methods.add_method("expect_sent", move |_, this, wanted: LuaValue| {
             this.bot()?.expect_sent(&object_of(&wanted, what)?)
         });

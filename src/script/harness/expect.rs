@@ -16,10 +16,17 @@ pub(super) fn said(expected: &Map<String, Value>, said: &Said) -> Result<(), Str
             "chat" => Value::from(said.chat.as_str()),
             "text" => Value::from(said.text.as_str()),
             "quote" => Value::from(said.quote.clone()),
-            other => return Err(format!("expect_sent has no '{other}'; there are account, chat, text, quote")),
+            other => {
+                return Err(format!(
+                    "expect_sent has no '{other}'; there are account, chat, text, quote"
+                ));
+            }
         };
         if found != *wanted {
-            return Err(format!("expected {field} = {wanted}, but it is {found}: {}", tell_said(said)));
+            return Err(format!(
+                "expected {field} = {wanted}, but it is {found}: {}",
+                tell_said(said)
+            ));
         }
     }
     Ok(())
@@ -30,7 +37,12 @@ pub(super) fn posted(expected: &Map<String, Value>, posted: &Posted) -> Result<(
     for (field, wanted) in expected {
         match field.as_str() {
             "endpoint" if *wanted == Value::from(posted.endpoint.as_str()) => {}
-            "endpoint" => return Err(format!("expected endpoint = {wanted}, but it is \"{}\"", posted.endpoint)),
+            "endpoint" => {
+                return Err(format!(
+                    "expected endpoint = {wanted}, but it is \"{}\"",
+                    posted.endpoint
+                ));
+            }
             "body" => {
                 let body = body_of(posted);
                 part(wanted, &body, "body")?;
@@ -58,7 +70,11 @@ fn part(wanted: &Value, found: &Value, place: &str) -> Result<(), String> {
     }
     // Lua has one kind of number.
     let same = wanted == found || (wanted.is_number() && wanted.as_f64() == found.as_f64());
-    if same { Ok(()) } else { Err(format!("expected {place} = {wanted}, but it is {found}")) }
+    if same {
+        Ok(())
+    } else {
+        Err(format!("expected {place} = {wanted}, but it is {found}"))
+    }
 }
 
 pub(super) fn tell_said(said: &Said) -> String {

@@ -103,7 +103,11 @@ pub fn test(paths: &[PathBuf], config: &Config) -> Report {
         let ran = std::thread::spawn(move || run_file(&file, &limits, &config)).join();
         report.cases.extend(ran.unwrap_or_else(|_| {
             let failure = Some("the test crashed; please report this".to_owned());
-            vec![Case { file: shown, name: "the file".to_owned(), failure }]
+            vec![Case {
+                file: shown,
+                name: "the file".to_owned(),
+                failure,
+            }]
         }));
     }
     report
@@ -123,12 +127,20 @@ pub(super) struct Stage {
 
 fn run_file(path: &Path, limits: &Limits, config: &Config) -> Vec<Case> {
     let shown = listing::shown(path);
-    let whole = |failure| Case { file: shown.clone(), name: "the file".to_owned(), failure };
+    let whole = |failure| Case {
+        file: shown.clone(),
+        name: "the file".to_owned(),
+        failure,
+    };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => return vec![whole(Some(format!("cannot be read: {error}")))],
     };
-    let source = Source { name: shown.clone(), file: shown.clone(), text };
+    let source = Source {
+        name: shown.clone(),
+        file: shown.clone(),
+        text,
+    };
     let stage = Rc::new(Stage {
         folder: path.parent().map(Path::to_owned).unwrap_or_default(),
         limits: limits.clone(),
@@ -184,11 +196,19 @@ fn install(lua: &Lua, stage: &Rc<Stage>) -> mlua::Result<()> {
             let failure = match body.call_async::<()>(()).await {
                 Ok(()) => stage.leftovers(),
                 Err(error) => {
-                    let source = Source { name: stage.file.clone(), file: stage.file.clone(), text: String::new() };
+                    let source = Source {
+                        name: stage.file.clone(),
+                        file: stage.file.clone(),
+                        text: String::new(),
+                    };
                     Some(Fault::of(&error, &source).headline())
                 }
             };
-            stage.cases.borrow_mut().push(Case { file: stage.file.clone(), name, failure });
+            stage.cases.borrow_mut().push(Case {
+                file: stage.file.clone(),
+                name,
+                failure,
+            });
             Ok(())
         }
     })?;

@@ -101,7 +101,9 @@ impl Invented {
             Change::Set(value) => value,
             Change::Incr(by) => {
                 let now = self.now.get();
-                let live = keys.get(&write.key).filter(|entry| entry.expires_at.is_none_or(|at| at > now));
+                let live = keys
+                    .get(&write.key)
+                    .filter(|entry| entry.expires_at.is_none_or(|at| at > now));
                 match live.map(|entry| &entry.kept.value) {
                     None => number(by),
                     Some(Value::Number(base)) => number(base.as_f64().unwrap_or_default() + by),
@@ -110,7 +112,13 @@ impl Invented {
             }
         };
         let kept = Kept { value, version };
-        keys.insert(write.key, Entry { kept, expires_at: write.expires_at });
+        keys.insert(
+            write.key,
+            Entry {
+                kept,
+                expires_at: write.expires_at,
+            },
+        );
         Ok(())
     }
 
@@ -118,7 +126,10 @@ impl Invented {
     pub(super) fn key(&self, key: &str) -> Option<Kept> {
         let keys = self.keys.borrow();
         let entry = keys.get(key)?;
-        entry.expires_at.is_none_or(|at| at > self.now.get()).then(|| entry.kept.clone())
+        entry
+            .expires_at
+            .is_none_or(|at| at > self.now.get())
+            .then(|| entry.kept.clone())
     }
 
     fn deliver(&self, order: SendOrder) -> Result<Sent, Failure> {
@@ -127,7 +138,11 @@ impl Invented {
             return Ok(sent.clone());
         }
         let id = order.account.as_str().to_owned();
-        let refuse = |kind, message| Failure { kind, message, account: Some(order.account.clone()) };
+        let refuse = |kind, message| Failure {
+            kind,
+            message,
+            account: Some(order.account.clone()),
+        };
         if !self.accounts.contains_key(&id) {
             return Err(refuse(FailureKind::NoAccount, format!("there is no account '{id}'")));
         }
@@ -136,9 +151,17 @@ impl Invented {
             return Err(refuse(kind, message));
         }
         let Content::Text { text, quote, .. } = order.content;
-        self.sent.borrow_mut().push_back(Said { account: id, chat: order.to, text, quote });
+        self.sent.borrow_mut().push_back(Said {
+            account: id,
+            chat: order.to,
+            text,
+            quote,
+        });
         let mut answers = self.answers.borrow_mut();
-        let sent = Sent { id: format!("sent-{}", answers.len() + 1), status: Status::Sent };
+        let sent = Sent {
+            id: format!("sent-{}", answers.len() + 1),
+            status: Status::Sent,
+        };
         answers.insert(order.key, sent.clone());
         Ok(sent)
     }
@@ -159,7 +182,11 @@ impl World for Invented {
 
     fn account(&self, id: &str) -> Option<AccountState> {
         let state = *self.accounts.get(id)?;
-        Some(AccountState { state, reason: None, since: self.now.get() })
+        Some(AccountState {
+            state,
+            reason: None,
+            since: self.now.get(),
+        })
     }
 
     fn has_endpoint(&self, name: &str) -> bool {
@@ -172,8 +199,18 @@ impl World for Invented {
     }
 
     fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>> {
-        let names: Vec<String> = self.keys.borrow().keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
-        let found = names.into_iter().filter_map(|name| self.key(&name).map(|kept| (name, kept))).take(limit).collect();
+        let names: Vec<String> = self
+            .keys
+            .borrow()
+            .keys()
+            .filter(|key| key.starts_with(&prefix))
+            .cloned()
+            .collect();
+        let found = names
+            .into_iter()
+            .filter_map(|name| self.key(&name).map(|kept| (name, kept)))
+            .take(limit)
+            .collect();
         async move { Ok(found) }.boxed_local()
     }
 

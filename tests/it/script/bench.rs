@@ -22,7 +22,13 @@ use wharf::store::{Batch, Intent, NewEvent, Store};
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn now() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()).unwrap()
+    i64::try_from(
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_millis(),
+    )
+    .unwrap()
 }
 
 /// A message that was sent.
@@ -80,11 +86,15 @@ impl Recorder {
     pub(super) async fn until_sent(&self, enough: impl Fn(&[Sending]) -> bool) -> Vec<Sending> {
         let mut sent = self.sent.subscribe();
         let found = tokio::time::timeout(PATIENCE, sent.wait_for(|sent| enough(sent))).await;
-        found.unwrap_or_else(|_| panic!("not sent in time; sent: {:?}", self.sent())).unwrap().clone()
+        found
+            .unwrap_or_else(|_| panic!("not sent in time; sent: {:?}", self.sent()))
+            .unwrap()
+            .clone()
     }
 
     pub(super) async fn until_text(&self, text: &str) {
-        self.until_sent(|sent| sent.iter().any(|sending| sending.text == text)).await;
+        self.until_sent(|sent| sent.iter().any(|sending| sending.text == text))
+            .await;
     }
 
     pub(super) async fn until_asked(&self, count: usize) {
@@ -110,9 +120,16 @@ impl Host for Recorder {
             }
             if refused {
                 let message = format!("account '{}' refused", order.account);
-                return Err(Failure { kind: FailureKind::Refused, message, account: Some(order.account) });
+                return Err(Failure {
+                    kind: FailureKind::Refused,
+                    message,
+                    account: Some(order.account),
+                });
             }
-            let answer = Sent { id: format!("m{}", sent.borrow().len()), status: Status::Sent };
+            let answer = Sent {
+                id: format!("m{}", sent.borrow().len()),
+                status: Status::Sent,
+            };
             let intent = Intent {
                 key: order.key.clone(),
                 account: order.account,
@@ -126,16 +143,29 @@ impl Host for Recorder {
                 answer: Some(answer.clone()),
                 keep_until: None,
             };
-            let batch = Batch { intents: vec![(order.key.clone(), Some(intent))], ..Batch::default() };
+            let batch = Batch {
+                intents: vec![(order.key.clone(), Some(intent))],
+                ..Batch::default()
+            };
             store.commit(batch).await.unwrap();
-            sent.send_modify(|sent| sent.push(Sending { key: order.key, to: order.to, text }));
+            sent.send_modify(|sent| {
+                sent.push(Sending {
+                    key: order.key,
+                    to: order.to,
+                    text,
+                })
+            });
             Ok(answer)
         }
         .boxed()
     }
 
     fn account(&self, id: &str) -> Option<AccountState> {
-        (id == "sales").then_some(AccountState { state: State::Ready, reason: None, since: 1 })
+        (id == "sales").then_some(AccountState {
+            state: State::Ready,
+            reason: None,
+            since: 1,
+        })
     }
 
     fn has_endpoint(&self, name: &str) -> bool {
@@ -160,7 +190,13 @@ impl Bench {
         let store = Store::open(&dir.path().join("data"), 16 << 20).unwrap();
         let host = Recorder::new(&store);
         let config = watch::Sender::new(Arc::new(config(&dir, "")));
-        Self { dir, store, host, config, scripts: None }
+        Self {
+            dir,
+            store,
+            host,
+            config,
+            scripts: None,
+        }
     }
 
     /// A running host with these scripts.
@@ -205,7 +241,12 @@ impl Bench {
     }
 
     pub(super) fn view(&self, name: &str) -> Option<ScriptView> {
-        self.scripts.as_ref().unwrap().list().into_iter().find(|view| view.name == name)
+        self.scripts
+            .as_ref()
+            .unwrap()
+            .list()
+            .into_iter()
+            .find(|view| view.name == name)
     }
 
     pub(super) async fn until_view(&self, name: &str, wanted: impl Fn(&ScriptView) -> bool) -> ScriptView {
@@ -218,7 +259,9 @@ impl Bench {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("{name} stays {:?}", self.view(name)))
+        tokio::time::timeout(PATIENCE, look)
+            .await
+            .unwrap_or_else(|_| panic!("{name} stays {:?}", self.view(name)))
     }
 
     /// A message of now from a chat.
@@ -232,7 +275,14 @@ impl Bench {
 
     pub(super) async fn journal(&self, drafts: Vec<Draft>) -> Vec<Arc<Event>> {
         let events = drafts.into_iter().map(NewEvent::from).collect();
-        let committed = self.store.commit(Batch { events, ..Batch::default() }).await.unwrap();
+        let committed = self
+            .store
+            .commit(Batch {
+                events,
+                ..Batch::default()
+            })
+            .await
+            .unwrap();
         committed.events.into_iter().map(|event| event.unwrap().1).collect()
     }
 
@@ -248,14 +298,18 @@ impl Bench {
             loop {
                 head.borrow_and_update();
                 let events = self.store.events(0, 1000).await.unwrap();
-                let found = events.into_iter().find(|(_, event)| event.event.to_string() == name && wanted(event));
+                let found = events
+                    .into_iter()
+                    .find(|(_, event)| event.event.to_string() == name && wanted(event));
                 if let Some((_, event)) = found {
                     return event;
                 }
                 head.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("no event {name} came"))
+        tokio::time::timeout(PATIENCE, look)
+            .await
+            .unwrap_or_else(|_| panic!("no event {name} came"))
     }
 
     /// Waits until the store says that a script has finished everything in the journal.
@@ -270,7 +324,9 @@ impl Bench {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, look).await.expect("not finished in time");
+        tokio::time::timeout(PATIENCE, look)
+            .await
+            .expect("not finished in time");
     }
 }
 
@@ -294,5 +350,10 @@ fn config(dir: &TempDir, more: &str) -> Config {
     let path = dir.path().join("config.toml");
     let off = "[plugins.webhook]\nenabled = false\n";
     std::fs::write(&path, format!("{off}{more}")).unwrap();
-    Sources { file: Some(path), ..Sources::default() }.load().unwrap()
+    Sources {
+        file: Some(path),
+        ..Sources::default()
+    }
+    .load()
+    .unwrap()
 }

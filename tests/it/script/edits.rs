@@ -32,13 +32,24 @@ async fn a_broken_edit_keeps_the_running_version_and_says_where_it_is_broken() {
     for (text, problem) in [
         ("local x =\n\nwharf.on(", "scripts/bot.lua:3: "),
         ("-- cut off", "scripts/bot.lua: it registers no handler"),
-        ("local t = nil\nt.x = 1", "scripts/bot.lua:2: attempt to index nil with 'x'"),
-        ("while true do end", "scripts/bot.lua:1: stopped: the top level takes more than 200ms"),
-        ("wharf.on('mesage', print)", "scripts/bot.lua:1: on: no event 'mesage'; did you mean 'message'?"),
+        (
+            "local t = nil\nt.x = 1",
+            "scripts/bot.lua:2: attempt to index nil with 'x'",
+        ),
+        (
+            "while true do end",
+            "scripts/bot.lua:1: stopped: the top level takes more than 200ms",
+        ),
+        (
+            "wharf.on('mesage', print)",
+            "scripts/bot.lua:1: on: no event 'mesage'; did you mean 'message'?",
+        ),
     ] {
         bench.write("bot", text);
         let matches = |view: &wharf::script::ScriptView| {
-            view.refused.as_ref().is_some_and(|refused| refused.headline().starts_with(problem))
+            view.refused
+                .as_ref()
+                .is_some_and(|refused| refused.headline().starts_with(problem))
         };
         let view = bench.until_view("bot", matches).await;
         assert_eq!((view.state, view.generation), ("running", 1));
@@ -63,7 +74,10 @@ async fn a_script_that_is_broken_from_the_start_runs_once_it_is_mended() {
     bench.until_view("bot", |view| view.state == "running").await;
     bench.message("a@c.us", "2").await;
     bench.host.until_text("bot 2").await;
-    assert!(!bench.host.texts().contains(&"bot 1".to_owned()), "a new script starts at the end");
+    assert!(
+        !bench.host.texts().contains(&"bot 1".to_owned()),
+        "a new script starts at the end"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +120,10 @@ async fn new_and_removed_files_are_seen_and_editors_files_are_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_settings_loads_only_the_script_that_has_them() {
     let mut bench = Bench::empty();
-    bench.write("one", "wharf.on('message', function(msg) msg:reply(wharf.config.word .. ' ' .. msg.body) end)");
+    bench.write(
+        "one",
+        "wharf.on('message', function(msg) msg:reply(wharf.config.word .. ' ' .. msg.body) end)",
+    );
     bench.write("two", &answers("two"));
     let plugin = bench.dir.path().join("plugins/greeter");
     std::fs::create_dir_all(&plugin).unwrap();
@@ -123,12 +140,21 @@ actions = ['reply']\n[config]\nhello = { type = 'string', default = 'hello' }\n"
     bench.until_view("one", |view| view.generation == 2).await;
     bench.message("a@c.us", "1").await;
     bench.host.until_text("second 1").await;
-    assert_eq!((bench.view("two").unwrap().generation, bench.view("greeter").unwrap().generation), (1, 1));
+    assert_eq!(
+        (
+            bench.view("two").unwrap().generation,
+            bench.view("greeter").unwrap().generation
+        ),
+        (1, 1)
+    );
     bench.configure("[script.one]\nword = 'second'\n[plugins.greeter]\nhelo = 'x'\n");
     let view = bench.until_view("greeter", |view| view.refused.is_some()).await;
     assert_eq!((view.generation, view.kind), (1, "plugin"));
     let message = view.refused.unwrap().message;
-    assert_eq!(message, "[plugins.greeter] has no setting 'helo'; did you mean 'hello'?");
+    assert_eq!(
+        message,
+        "[plugins.greeter] has no setting 'helo'; did you mean 'hello'?"
+    );
     bench.configure("[script.one]\nword = 'second'\n[plugins.greeter]\nhello = 'good day'\n");
     bench.until_view("greeter", |view| view.generation == 2).await;
     bench.message("b@c.us", "greet").await;

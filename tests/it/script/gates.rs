@@ -13,9 +13,15 @@ end)";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_keeps_an_event_from_all_handlers_and_its_send_is_carried_out() {
     let bench = Bench::with(&[
-        ("a_first", "wharf.on('message', function(msg) msg:reply('a ' .. msg.body) end)"),
+        (
+            "a_first",
+            "wharf.on('message', function(msg) msg:reply('a ' .. msg.body) end)",
+        ),
         ("gate", GATE),
-        ("z_last", "wharf.on('message', function(msg) msg:reply('z ' .. msg.body) end)"),
+        (
+            "z_last",
+            "wharf.on('message', function(msg) msg:reply('z ' .. msg.body) end)",
+        ),
     ])
     .await;
     bench.message("a@c.us", "stop it").await;
@@ -59,13 +65,21 @@ async fn gates_run_in_the_order_of_the_configuration() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_that_fails_lets_the_event_pass() {
     let bench = Bench::with(&[
-        ("gate", "wharf.gate('message', function(msg) msg:reply('lost') error('broken') end)"),
-        ("bot", "wharf.on('message', function(msg) msg:reply('re ' .. msg.body) end)"),
+        (
+            "gate",
+            "wharf.gate('message', function(msg) msg:reply('lost') error('broken') end)",
+        ),
+        (
+            "bot",
+            "wharf.on('message', function(msg) msg:reply('re ' .. msg.body) end)",
+        ),
     ])
     .await;
     bench.message("a@c.us", "x").await;
     bench.host.until_text("re x").await;
-    bench.until_event("script.error", |event| event.text("script") == Some("gate")).await;
+    bench
+        .until_event("script.error", |event| event.text("script") == Some("gate"))
+        .await;
     assert_eq!(bench.host.texts(), ["re x"], "a send of a failed gate is not kept");
 }
 
@@ -73,7 +87,10 @@ async fn a_gate_that_fails_lets_the_event_pass() {
 async fn a_verdict_and_a_queued_send_survive_the_host() {
     let mut bench = Bench::with(&[
         ("gate", GATE),
-        ("bot", "wharf.on('message', function(msg) msg:reply('re ' .. msg.body) end)"),
+        (
+            "bot",
+            "wharf.on('message', function(msg) msg:reply('re ' .. msg.body) end)",
+        ),
     ])
     .await;
     let held = bench.host.hold("closed");
@@ -91,5 +108,9 @@ async fn a_verdict_and_a_queued_send_survive_the_host() {
     assert_eq!(texts, ["closed", "re go"]);
     let asked = bench.host.asked();
     assert_eq!(asked[0], asked[1], "the send keeps its key");
-    assert_eq!(bench.kv("gate", "gated").await, Some(json!(1)), "the gate is not asked again");
+    assert_eq!(
+        bench.kv("gate", "gated").await,
+        Some(json!(1)),
+        "the gate is not asked again"
+    );
 }

@@ -7,8 +7,11 @@ const NEIGHBOUR: &str = "wharf.on('message', function(msg) msg:reply('neighbour 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_loop_is_stopped_and_the_neighbour_answers() {
     let bench = Bench::with(&[
-        ("loop", "wharf.on('message', { match = 'loop' }, function() while true do end end)
-            wharf.on('message', { match = 'then' }, function(msg) msg:reply('loop answers') end)"),
+        (
+            "loop",
+            "wharf.on('message', { match = 'loop' }, function() while true do end end)
+            wharf.on('message', { match = 'then' }, function(msg) msg:reply('loop answers') end)",
+        ),
         ("neighbour", NEIGHBOUR),
     ])
     .await;
@@ -37,14 +40,21 @@ async fn a_vm_without_memory_is_built_anew() {
     .await;
     bench.message("a@c.us", "bomb").await;
     bench.host.until_text("neighbour bomb").await;
-    bench.until_event("script.error", |event| event.text("message").unwrap().contains("memory")).await;
+    bench
+        .until_event("script.error", |event| {
+            event.text("message").unwrap().contains("memory")
+        })
+        .await;
     bench.until_view("bomb", |view| view.state == "running").await;
     // A state that is built anew has forgotten what filled it; until then the size is not zero.
     let mut chat = 0;
     while !bench.host.texts().iter().any(|text| text == "size 0") {
         chat += 1;
         bench.message(&format!("{chat}@c.us"), "size").await;
-        bench.host.until_sent(|sent| sent.iter().filter(|sending| sending.text.starts_with("size")).count() == chat).await;
+        bench
+            .host
+            .until_sent(|sent| sent.iter().filter(|sending| sending.text.starts_with("size")).count() == chat)
+            .await;
         assert!(chat < 1000, "{:?}", bench.host.texts().last());
     }
 }
@@ -52,7 +62,10 @@ async fn a_vm_without_memory_is_built_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_that_is_stopped_too_often_is_suspended_until_its_file_changes() {
     let bench = Bench::with(&[
-        ("loop", "wharf.on('message', { match = 'loop' }, function() while true do end end)"),
+        (
+            "loop",
+            "wharf.on('message', { match = 'loop' }, function() while true do end end)",
+        ),
         ("neighbour", NEIGHBOUR),
     ])
     .await;
@@ -64,8 +77,14 @@ async fn a_script_that_is_stopped_too_often_is_suspended_until_its_file_changes(
     assert_eq!(bench.view("loop").unwrap().state, "suspended");
     bench.message("x@c.us", "still here").await;
     bench.host.until_text("neighbour still here").await;
-    bench.write("loop", "wharf.on('message', function(msg) msg:reply('mended ' .. msg.body) end)");
+    bench.write(
+        "loop",
+        "wharf.on('message', function(msg) msg:reply('mended ' .. msg.body) end)",
+    );
     bench.until_view("loop", |view| view.state == "running").await;
     // What it could not finish is finished by the mended version.
-    bench.host.until_sent(|sent| sent.iter().filter(|sending| sending.text == "mended loop").count() == 10).await;
+    bench
+        .host
+        .until_sent(|sent| sent.iter().filter(|sending| sending.text == "mended loop").count() == 10)
+        .await;
 }

@@ -48,9 +48,16 @@ async fn a_failed_run_is_tried_again_without_sending_again() {
     // Both tries asked, with the same key.
     assert_eq!(bench.host.asked()[0], bench.host.asked()[1]);
     assert!(bench.store.tries("bot").await.unwrap().is_empty());
-    assert_eq!(bench.kv("bot", "try1").await, None, "nothing is kept of a run that failed");
+    assert_eq!(
+        bench.kv("bot", "try1").await,
+        None,
+        "nothing is kept of a run that failed"
+    );
     assert_eq!(bench.kv("bot", "try2").await, Some(json!(true)));
-    assert_eq!(bench.view("bot").unwrap().last_error.unwrap().headline(), "scripts/bot.lua:6: not yet");
+    assert_eq!(
+        bench.view("bot").unwrap().last_error.unwrap().headline(),
+        "scripts/bot.lua:6: not yet"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +81,10 @@ async fn keys_and_deliveries_are_committed_with_the_run_and_not_before() {
     outbox.changed().await.unwrap();
     assert_eq!(bench.kv("bot", "seen").await, Some(json!("hello")));
     let delivery = bench.store.deliveries(10).await.unwrap().remove(0);
-    assert_eq!((delivery.endpoint.as_str(), delivery.event_id.as_deref()), ("crm", Some(event.id.as_str())));
+    assert_eq!(
+        (delivery.endpoint.as_str(), delivery.event_id.as_deref()),
+        ("crm", Some(event.id.as_str()))
+    );
     let body = bench.store.delivery_body(&delivery.body).await.unwrap().unwrap();
     let posted: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(posted, serde_json::to_value(&*event).unwrap());
@@ -99,7 +109,9 @@ async fn runs_of_one_chat_follow_one_another_and_those_of_others_do_not_wait() {
 async fn runs_that_wait_for_an_account_do_not_take_the_places_of_others() {
     let bench = Bench::with(&[("bot", ANSWER)]).await;
     let _held = bench.host.hold("re wait");
-    let waiting = (0..100).map(|chat| message(&format!("{chat}@c.us"), "wait", now())).collect::<Vec<_>>();
+    let waiting = (0..100)
+        .map(|chat| message(&format!("{chat}@c.us"), "wait", now()))
+        .collect::<Vec<_>>();
     for part in waiting.chunks(40) {
         bench.journal(part.to_vec()).await;
     }
@@ -137,8 +149,14 @@ async fn runs_that_read_and_wrote_the_same_key_lose_no_count() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_older_than_ten_minutes_come_only_to_filters_that_say_so() {
     let bench = Bench::with(&[
-        ("young", "wharf.on('message', function(msg) msg:reply('young ' .. msg.body) end)"),
-        ("any", "wharf.on('message', { max_age = 'any' }, function(msg) msg:reply('any ' .. msg.body) end)"),
+        (
+            "young",
+            "wharf.on('message', function(msg) msg:reply('young ' .. msg.body) end)",
+        ),
+        (
+            "any",
+            "wharf.on('message', { max_age = 'any' }, function(msg) msg:reply('any ' .. msg.body) end)",
+        ),
     ])
     .await;
     bench.message_of("a@c.us", "old", now() - 11 * 60_000).await;
@@ -176,7 +194,13 @@ async fn a_new_script_starts_at_the_end_of_the_journal_and_its_position_is_kept_
 
 #[test]
 fn a_host_that_dies_in_a_run_repeats_it_with_the_same_key() {
-    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     let first = runtime();
     let mut bench = first.block_on(Bench::with(&[(
         "bot",
@@ -207,7 +231,10 @@ fn a_host_that_dies_in_a_run_repeats_it_with_the_same_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_was_begun_is_not_asked_for_its_age_again() {
     let mut bench = Bench::empty();
-    bench.write("bot", "wharf.on('message', function(msg) msg:reply('re ' .. msg.body) end)");
+    bench.write(
+        "bot",
+        "wharf.on('message', function(msg) msg:reply('re ' .. msg.body) end)",
+    );
     bench.start().await;
     bench.stop().await;
     let begun = bench.message_of("a@c.us", "begun", now() - 11 * 60_000).await;
@@ -220,14 +247,25 @@ async fn a_run_that_was_begun_is_not_asked_for_its_age_again() {
         message_id: None,
         page_id: None,
         to: "a@c.us".into(),
-        content: wharf::action::Content::Text { text: "re begun".into(), quote: None, mentions: vec![] },
+        content: wharf::action::Content::Text {
+            text: "re begun".into(),
+            quote: None,
+            mentions: vec![],
+        },
         source: wharf::event::Source::Script,
         made_at: now(),
         answer: None,
         keep_until: None,
     };
     let intents = vec![(intent.key.clone(), Some(intent))];
-    bench.store.commit(wharf::store::Batch { intents, ..Default::default() }).await.unwrap();
+    bench
+        .store
+        .commit(wharf::store::Batch {
+            intents,
+            ..Default::default()
+        })
+        .await
+        .unwrap();
     bench.start().await;
     bench.host.until_text("re begun").await;
     bench.message("c@c.us", "last").await;
@@ -239,12 +277,17 @@ async fn a_run_that_was_begun_is_not_asked_for_its_age_again() {
 async fn a_failing_handler_of_a_script_event_makes_no_further_event() {
     let bench = Bench::with(&[
         ("bad", "wharf.on('message', function() error('x') end)"),
-        ("watcher", "wharf.on('script.error', function(event) error('watcher too') end)"),
+        (
+            "watcher",
+            "wharf.on('script.error', function(event) error('watcher too') end)",
+        ),
     ])
     .await;
     bench.message("a@c.us", "x").await;
     bench.until_view("watcher", |view| view.last_error.is_some()).await;
-    bench.until_event("script.error", |event| event.data["try"] == json!(2)).await;
+    bench
+        .until_event("script.error", |event| event.data["try"] == json!(2))
+        .await;
     let events = bench.store.events(0, 100).await.unwrap();
     assert!(events.iter().all(|(_, event)| event.text("script") != Some("watcher")));
 }

@@ -29,9 +29,20 @@ impl Client {
     pub(crate) fn new(base: &str, key: Option<&str>) -> Self {
         // Another test of this process may have done it.
         rustls::crypto::ring::default_provider().install_default().ok();
-        #[allow(clippy::disallowed_methods, reason = "the guard of addresses is for the host, not for its tests")]
-        let inner = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { base: base.to_owned(), key: key.map(str::to_owned), inner }
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the guard of addresses is for the host, not for its tests"
+        )]
+        let inner = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(60))
+            .build()
+            .unwrap();
+        Self {
+            base: base.to_owned(),
+            key: key.map(str::to_owned),
+            inner,
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -56,12 +67,19 @@ impl Client {
             request = request.bearer_auth(key);
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.unwrap().to_vec();
         let json = serde_json::from_slice(&bytes).unwrap_or_default();
-        Answer { status, headers, bytes, json }
+        Answer {
+            status,
+            headers,
+            bytes,
+            json,
+        }
     }
 }

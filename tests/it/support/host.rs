@@ -39,7 +39,11 @@ impl Home {
         writeln!(text, "[whatsapp]\nurl = \"{url}\"\nlibrary = \"{}\"", library.display()).unwrap();
         // The tests may run as root, for whom Chromium's sandbox does not work.
         let sandbox = !rustix::process::geteuid().is_root();
-        writeln!(text, "[browser]\nsandbox = {sandbox}\nsnapshot_interval = [\"0s\", \"0s\"]").unwrap();
+        writeln!(
+            text,
+            "[browser]\nsandbox = {sandbox}\nsnapshot_interval = [\"0s\", \"0s\"]"
+        )
+        .unwrap();
         writeln!(text, "[scripts]\nplugins = \"{}\"", root.join("plugins").display()).unwrap();
         text.push_str(extra);
         std::fs::write(self.config(), text).unwrap();
@@ -67,7 +71,11 @@ impl Home {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
-        command.args(arguments).arg("--config").arg(self.config()).current_dir(self.path());
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config())
+            .current_dir(self.path());
         command
     }
 
@@ -104,7 +112,10 @@ impl Host {
 
     pub(crate) async fn start_logging(home: &Home, level: &str) -> Self {
         let mut command = home.command(&["run"]);
-        command.env("WHARF_LOG__LEVEL", level).stderr(Stdio::piped()).stdout(Stdio::null());
+        command
+            .env("WHARF_LOG__LEVEL", level)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -117,9 +128,21 @@ impl Host {
                 counter.send_modify(|count| *count += 1);
             }
         });
-        let mut host = Self { child, log, lines, client: Client::new("http://127.0.0.1:1", None) };
+        let mut host = Self {
+            child,
+            log,
+            lines,
+            client: Client::new("http://127.0.0.1:1", None),
+        };
         let line = host.line(0, "the admin is at ").await;
-        let url = line.split("the admin is at ").nth(1).unwrap().split('/').take(3).collect::<Vec<_>>().join("/");
+        let url = line
+            .split("the admin is at ")
+            .nth(1)
+            .unwrap()
+            .split('/')
+            .take(3)
+            .collect::<Vec<_>>()
+            .join("/");
         let made = home.command(&["key", "new"]).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
@@ -131,7 +154,14 @@ impl Host {
     pub(crate) async fn line(&mut self, from: usize, text: &str) -> String {
         let found = async {
             loop {
-                let line = self.log.lock().unwrap().iter().skip(from).find(|line| line.contains(text)).cloned();
+                let line = self
+                    .log
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .skip(from)
+                    .find(|line| line.contains(text))
+                    .cloned();
                 if let Some(line) = line {
                     return Some(line);
                 }
@@ -189,7 +219,9 @@ impl Host {
 
     pub(crate) async fn qr(&self, id: &str) -> String {
         let path = format!("/api/accounts/{id}/qr");
-        let answer = self.until("a QR code", || self.get(&path), |answer| answer.status == 200).await;
+        let answer = self
+            .until("a QR code", || self.get(&path), |answer| answer.status == 200)
+            .await;
         answer.json["qr"].as_str().unwrap().to_owned()
     }
 
@@ -197,7 +229,9 @@ impl Host {
     pub(crate) async fn state(&self, id: &str, state: &str) -> Value {
         let path = format!("/api/accounts/{id}");
         let what = format!("{id} {state}");
-        self.until(&what, || self.get(&path), |answer| answer.json["state"] == state).await.json
+        self.until(&what, || self.get(&path), |answer| answer.json["state"] == state)
+            .await
+            .json
     }
 
     /// Asks again and again until the answer is right.
@@ -212,7 +246,11 @@ impl Host {
             if right(&answer) {
                 return answer;
             }
-            assert!(since.elapsed() < PATIENCE, "waited for {what}, got {answer:?}\n{}", self.log_text());
+            assert!(
+                since.elapsed() < PATIENCE,
+                "waited for {what}, got {answer:?}\n{}",
+                self.log_text()
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

@@ -22,16 +22,26 @@ impl Phones {
         let options = simulator::Options::new("127.0.0.1:0".parse().unwrap());
         let running = simulator::serve(options, stop.clone()).await.unwrap();
         let base = format!("http://{}", running.addr);
-        Self { url: format!("{base}/"), client: Client::new(&base, None), stop }
+        Self {
+            url: format!("{base}/"),
+            client: Client::new(&base, None),
+            stop,
+        }
     }
 
     pub(crate) async fn add(&self, number: &str, name: &str) {
-        let answer = self.client.post("/control/phones", json!({ "number": number, "name": name })).await;
+        let answer = self
+            .client
+            .post("/control/phones", json!({ "number": number, "name": name }))
+            .await;
         assert!(answer.status < 300, "{answer:?}");
     }
 
     pub(crate) async fn scan(&self, number: &str, qr: &str) {
-        let answer = self.client.post(&format!("/control/phones/{number}/scan"), json!({ "qr": qr })).await;
+        let answer = self
+            .client
+            .post(&format!("/control/phones/{number}/scan"), json!({ "qr": qr }))
+            .await;
         assert!(answer.status < 300, "{answer:?}");
     }
 
@@ -47,14 +57,20 @@ impl Phones {
     }
 
     pub(crate) async fn send(&self, from: &str, message: Value) {
-        let answer = self.client.post(&format!("/control/phones/{from}/messages"), message).await;
+        let answer = self
+            .client
+            .post(&format!("/control/phones/{from}/messages"), message)
+            .await;
         assert!(answer.status < 300, "{answer:?}");
     }
 
     /// The texts that a phone holds, of every chat, oldest first.
     pub(crate) async fn texts(&self, number: &str) -> Vec<String> {
         let messages = self.messages(number).await;
-        messages.iter().map(|message| message["text"].as_str().unwrap_or_default().to_owned()).collect()
+        messages
+            .iter()
+            .map(|message| message["text"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
     pub(crate) async fn messages(&self, number: &str) -> Vec<Value> {
@@ -75,7 +91,10 @@ impl Phones {
             if texts.iter().filter(|held| *held == text).count() >= count {
                 return;
             }
-            assert!(since.elapsed() < PATIENCE, "{number} waited for {text:?} {count} times, holds {texts:?}");
+            assert!(
+                since.elapsed() < PATIENCE,
+                "{number} waited for {text:?} {count} times, holds {texts:?}"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -40,5 +40,9 @@ impl Receiver {
 
 async fn keep(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) {
     let json = serde_json::from_slice(&body).unwrap_or_default();
-    receiver.kept.lock().unwrap().push(Received { headers, body: body.to_vec(), json });
+    receiver.kept.lock().unwrap().push(Received {
+        headers,
+        body: body.to_vec(),
+        json,
+    });
 }
