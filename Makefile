@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Colours and progress bars are for people.
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
-.PHONY: help run demo test lint bench deny system rust library nextest
+.PHONY: help run demo test lint bench docs deny system rust library nextest
 
 help:
 	@echo "make run     build wharf and run it with ./config.toml"
@@ -37,6 +37,10 @@ test: system rust library nextest lint deny
 bench: system rust library
 	$(CARGO) bench --locked --bench store
 	$(CARGO) bench --locked --bench path
+
+# Writes the part of docs/scripting.md that is made from the program's tables.
+docs: system rust
+	WHARF_WRITE_DOCS=1 $(CARGO) test --locked --quiet --test it -- --exact docs::the_reference_of_the_scripting_guide_is_that_of_the_program
 
 # The browser, a C++ compiler for Luau, Node for the in-page library, curl for rustup.
 PACKAGES := curl:curl ca-certificates:/etc/ssl/certs/ca-certificates.crt \

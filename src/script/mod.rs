@@ -22,6 +22,7 @@ mod listing;
 mod live;
 mod manifest;
 mod meter;
+mod reference;
 mod reload;
 mod run;
 mod slot;
@@ -42,6 +43,7 @@ use crate::config::Config;
 use crate::store::{self, Store};
 
 use gates::Gates;
+pub use reference::reference;
 use reload::{Reload, Slots};
 use slot::Shared;
 pub use views::{Problem, ScriptView};
