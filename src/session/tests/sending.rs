@@ -298,10 +298,10 @@ fn a_send_that_ended_before_it_was_looked_into_is_not_sent_again() {
             };
             host.run(host.store.commit(batch)).unwrap();
         };
-        commit(Some(intent));
         let inner = &host.sessions.0;
         let account = host.sessions.find(&one()).unwrap();
         let held = host.run(account.keys.lock(key));
+        commit(Some(intent));
         let (ended, settled) = tokio::sync::oneshot::channel();
         let looking = crate::session::send::settle_open(Arc::clone(&inner.room), Arc::clone(&account));
         host.spawn(async move {
