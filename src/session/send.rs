@@ -256,7 +256,8 @@ impl Delivery {
             return Step::Again("the intent has no id".to_owned());
         };
         match self.tab.order(message_id, chat, &intent.content).await {
-            Ok(Ordered::Sent { .. }) => self.answer(intent, Status::Sent).await,
+            Ok(Ordered::Sent { ack: 1.. }) => self.answer(intent, Status::Sent).await,
+            Ok(Ordered::Sent { .. }) => self.search(intent).await,
             Ok(Ordered::Refused { reason }) => self.refuse(intent, &reason).await,
             // The page says that it did nothing. Its table is asked all the same: a mistake here would send twice.
             Err(error @ page::Error::Page { .. }) => {

@@ -64,6 +64,7 @@ impl Host {
             mark_every: Duration::from_millis(20),
             settle: Duration::from_millis(300),
             save_again: Duration::from_millis(20),
+            sweep_again: Duration::from_millis(300),
         };
         let store = Self::open(data);
         let deps = Deps {
