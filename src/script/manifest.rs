@@ -19,10 +19,6 @@ pub(crate) const API: u32 = 1;
 /// A plugin's manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
-    /// The plugin's own version.
-    pub(crate) version: String,
-    /// What it does, in a line.
-    pub(crate) description: String,
     /// What it may do.
     pub(crate) permissions: Permissions,
     limits: LowerLimits,
@@ -101,9 +97,11 @@ impl Permissions {
 #[serde(deny_unknown_fields)]
 struct Written {
     name: String,
+    #[expect(dead_code, reason = "read by people in the file")]
     version: String,
     api: u32,
     #[serde(default)]
+    #[expect(dead_code, reason = "read by people in the file")]
     description: String,
     #[serde(default)]
     permissions: Declared,
@@ -253,8 +251,6 @@ impl Manifest {
             }
         }
         Ok(Self {
-            version: written.version,
-            description: written.description,
             permissions: Permissions::Declared(written.permissions),
             limits,
             config: written.config,

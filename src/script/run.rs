@@ -184,11 +184,6 @@ impl Run {
         &self.event
     }
 
-    /// Which part of the script's work it is.
-    pub(crate) fn part(&self) -> Part {
-        self.part
-    }
-
     /// Its time.
     pub(crate) fn tally(&self) -> &Rc<Tally> {
         &self.tally

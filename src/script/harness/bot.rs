@@ -114,7 +114,6 @@ impl Bot {
             texts(&options, "endpoints", &endpoints),
         ));
         let setup = Setup {
-            number: 1,
             limits: plan.limits,
             config: plan.config,
             permissions: plan.permissions,

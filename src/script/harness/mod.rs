@@ -167,7 +167,7 @@ async fn run_source(source: &Source, stage: &Rc<Stage>) -> Result<(), String> {
     let lua = vm::build(&stage.limits, &meter, |lua| install(lua, stage))
         .map_err(|error| format!("the VM cannot be made: {error}"))?;
     let says = |error: &mlua::Error| Fault::of(error, source).render(&source.text);
-    let chunk = lua.load(source.text.as_str()).set_name(format!("={}", source.file));
+    let chunk = vm::chunk(&lua, &source.text, &source.file);
     let chunk = chunk.into_function().map_err(|error| says(&error))?;
     let tally = Tally::new(FILE_TIME);
     match meter.watch(&tally, FILE_TIME, chunk.call_async::<()>(())).await {
