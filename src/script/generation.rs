@@ -77,6 +77,11 @@ pub(crate) struct Registered {
 }
 
 impl Registered {
+    /// Handlers and gates so far.
+    pub(crate) fn len(&self) -> usize {
+        self.handlers.len() + self.gates.len()
+    }
+
     /// `wharf.on`, or `wharf.gate`.
     pub(crate) fn add(&mut self, event: Kind, filter: Filter, function: Function, gate: bool) {
         let (entries, functions) = match gate {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -298,6 +298,7 @@ impl Slot {
             host: Arc::clone(&self.shared.host),
             tracker: self.shared.tracker.clone(),
             runtime: self.shared.runtime.clone(),
+            listing: Arc::new(Semaphore::new(1)),
         };
         Runner::start(plan, number, world, &self.shared.tracker).await
     }

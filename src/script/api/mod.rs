@@ -184,6 +184,11 @@ impl Desk {
         self.loading.get()
     }
 
+    /// Handlers and gates that the file has registered so far.
+    pub(crate) fn registered(&self) -> usize {
+        self.registered.borrow().len()
+    }
+
     /// Keeps what the file registers.
     pub(crate) fn register(&self, event: Kind, filter: Filter, function: Function, gate: bool) {
         self.registered.borrow_mut().add(event, filter, function, gate);

@@ -198,3 +198,44 @@ async fn settings_are_a_table_that_cannot_be_changed() {
     let world = Rc::new(Small::default());
     assert!(ran("wharf.config.zone = 'x'", &world).await.is_err());
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn counting_up_keeps_the_time_at_which_an_entry_ends() {
+    let world = Rc::new(Small::default());
+    let effects = ran(
+        "local kv = wharf.kv
+        kv.set('set', 1, { ttl = '1h' }) kv.incr('set')
+        kv.incr('twice', 1, { ttl = '1h' }) kv.incr('twice')
+        kv.set('later', 1, { ttl = '1h' }) kv.incr('later', 1, { ttl = '2h' })
+        kv.set('anew', 1, { ttl = '1h' }) kv.delete('anew') kv.incr('anew')",
+        &world,
+    )
+    .await
+    .unwrap();
+    let ends = |key: &str| effects.writes.iter().find(|write| write.key == key).unwrap().expires_at;
+    let hour = 3_600_000;
+    assert_eq!(ends("set"), Some(NOW + hour));
+    assert_eq!(ends("twice"), Some(NOW + hour));
+    assert_eq!(ends("later"), Some(NOW + 2 * hour));
+    assert_eq!(ends("anew"), None);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_was_listed_was_read() {
+    let world = Rc::new(Small::default());
+    let kept = |version| Kept {
+        value: json!(1),
+        version,
+    };
+    *world.kept.borrow_mut() = vec![("a/1".into(), kept(7)), ("b".into(), kept(8))];
+    let effects = ran(
+        "wharf.kv.list('a/') for _, key in { 'a/1', 'a/2', 'b' } do wharf.kv.set(key, 2) end",
+        &world,
+    )
+    .await
+    .unwrap();
+    let relied = |key: &str| effects.writes.iter().find(|write| write.key == key).unwrap().expect;
+    assert_eq!(relied("a/1"), Some(Some(7)));
+    assert_eq!(relied("a/2"), Some(None), "it was not in the list");
+    assert_eq!(relied("b"), None);
+}
