@@ -116,6 +116,7 @@ pub const NAMES: &[(&str, &[&str])] = &[
     ("account.status", &["state", "reason", "previous"]),
     ("account.degraded", &["missing"]),
     ("action.unknown", &["id", "chat", "source", "script", "event"]),
+    ("action.stopped", &["chat", "source", "script", "event", "reason"]),
     (
         "script.error",
         &["script", "generation", "message", "file", "line", "event", "try"],

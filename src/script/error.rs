@@ -38,6 +38,8 @@ pub(crate) enum FaultKind {
     Killed,
     /// The VM has no memory left and must be built anew.
     Memory,
+    /// The VM ended although nobody asked it to, and must be built anew.
+    Gone,
 }
 
 impl Fault {

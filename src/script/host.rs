@@ -18,7 +18,7 @@ use crate::event::Event;
 use super::error::Fault;
 use super::generation::{self, Generation, LoadError, Outline, Setup, Source};
 use super::live::Live;
-use super::manifest::Permissions;
+use super::permissions::Permissions;
 use super::run::{Effects, Place};
 use super::vm::Limits;
 

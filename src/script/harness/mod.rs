@@ -6,6 +6,7 @@
 
 mod bot;
 mod expect;
+mod handle;
 mod world;
 
 use std::cell::RefCell;
@@ -186,7 +187,7 @@ impl Stage {
 
 /// Puts `wharf.case` and `wharf.test` into the test's VM.
 fn install(lua: &Lua, stage: &Rc<Stage>) -> mlua::Result<()> {
-    bot::prepare(lua)?;
+    handle::prepare(lua)?;
     let wharf = lua.create_table()?;
     let at = Rc::clone(stage);
     let case = lua.create_async_function(move |_, (name, body): (String, Function)| {
@@ -217,7 +218,7 @@ fn install(lua: &Lua, stage: &Rc<Stage>) -> mlua::Result<()> {
     let test = lua.create_function(move |lua, (file, options): (String, Value)| {
         let bot = Bot::start(&at.folder.join(&file), &options, &at.limits, &at.config)?;
         at.bots.borrow_mut().push(Rc::clone(&bot));
-        bot::object(lua, bot)
+        handle::object(lua, bot)
     })?;
     wharf.raw_set("test", test)?;
     wharf.set_readonly(true);

@@ -144,7 +144,7 @@ async fn old_messages_come_only_if_the_filter_says_so() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_plugin_may_do_only_what_it_declares() {
     let world = Rc::new(Small::default());
-    let declared = crate::script::manifest::Declared {
+    let declared = crate::script::permissions::Declared {
         events: vec!["message".into()],
         accounts: vec!["*".into()],
         ..Default::default()
