@@ -151,6 +151,11 @@ pub const EVENTS: &[Named] = &[
         &["id", "chat", "source", "script", "event"],
     ),
     named(
+        "action.stopped",
+        "a message that a script wanted sent was given up before it was ordered",
+        &["chat", "source", "script", "event", "reason"],
+    ),
+    named(
         "script.error",
         "a handler failed",
         &["script", "generation", "message", "file", "line", "event", "try"],

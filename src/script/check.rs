@@ -101,7 +101,6 @@ fn check_file(path: &Path, config: &Config) -> Result<Vec<String>, LoadError> {
     })?;
     let endpoints = config.endpoint.keys().cloned().collect();
     let setup = Setup {
-        number: 1,
         limits: plan.limits,
         config: plan.config,
         permissions: plan.permissions,

@@ -11,15 +11,15 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::event::Event;
-use crate::store::{Batch, DeadRun, Error as StoreError, FailedRun, Position};
+use crate::store::{Batch, Error as StoreError, FailedRun};
 
-use super::error::{Fault, FaultKind};
-use super::finish::{Next, after, error_event, keep, lane};
+use super::finish::lane;
 use super::gates::Gates;
-use super::host::{Runner, Work};
 use super::live::now;
-use super::run::Effects;
-use super::slot::{Shared, Slot};
+use super::shared::Shared;
+use super::slot::Slot;
+
+mod runs;
 
 /// Runs of one script that are at work at a time.
 const AT_WORK: usize = 64;
@@ -27,14 +27,12 @@ const AT_WORK: usize = 64;
 const WINDOW: usize = 1000;
 /// Events read at a time.
 const PAGE: usize = 64;
-/// How often a run is run again because another one wrote what it read.
-const CONFLICTS: u32 = 3;
 /// Wait before the store is asked again when it is out of service.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Events that may move the position without a commit.
 const QUIET_MOVES: u64 = 1000;
-/// How long runs may go on when the host stops.
-pub(crate) const LAST_RUNS: Duration = Duration::from_secs(10);
+/// Commits of the position after which the gates forget what all scripts have passed.
+const FORGET_EVERY: u64 = 100;
 
 /// The dispatch of one script.
 pub(crate) struct Dispatch {
@@ -48,31 +46,14 @@ pub(crate) struct Dispatch {
     committing: tokio::sync::Mutex<()>,
     /// The mark of the last such commit.
     committed: AtomicU64,
+    /// Such commits.
+    commits: AtomicU64,
 }
 
 struct Lanes {
     waiting: HashMap<String, VecDeque<(u64, Arc<Event>)>>,
     open: usize,
     done: mpsc::Sender<String>,
-}
-
-/// What is known of a run from its tries so far.
-#[derive(Default)]
-struct SoFar {
-    /// Tries that failed.
-    tries: u32,
-    /// Commits that conflicted since the last failure.
-    conflicts: u32,
-    /// Whether a try was ever begun, here or by a host that is gone.
-    begun: bool,
-}
-
-/// How one try of a run ended.
-enum Tried {
-    Finished,
-    /// Through no fault of its own: it starts again.
-    NotBegun,
-    Failed(Arc<Runner>, Fault),
 }
 
 impl Dispatch {
@@ -87,6 +68,7 @@ impl Dispatch {
             began,
             committing: tokio::sync::Mutex::default(),
             committed: AtomicU64::new(mark),
+            commits: AtomicU64::new(0),
         })
     }
 
@@ -108,7 +90,7 @@ impl Dispatch {
                 lanes.waiting.remove(&key);
             }
         };
-        if tokio::time::timeout(LAST_RUNS, last).await.is_err() {
+        if tokio::time::timeout(self.shared.times.last_runs, last).await.is_err() {
             tracing::warn!(target: "wharf::script", script = &*self.slot.name, "runs were cut off; they start again");
         }
         self.slot.cut();
@@ -200,7 +182,6 @@ impl Dispatch {
             if let Err(error) = self.commit_position(Batch::default(), None).await {
                 tracing::error!(target: "wharf::script", script = &*self.slot.name, "the position was not committed: {error}");
             }
-            self.gates.forget_finished();
         }
     }
 
@@ -234,123 +215,6 @@ impl Dispatch {
         );
     }
 
-    /// Tries a run until it is finished or dead, or the host stops.
-    async fn see_through(&self, offset: u64, event: &Arc<Event>, before: Option<FailedRun>) {
-        let mut so_far = SoFar {
-            tries: before.as_ref().map_or(0, |failed| failed.tries),
-            ..SoFar::default()
-        };
-        let mut wait = before.map_or(Duration::ZERO, |failed| {
-            Duration::from_millis(u64::try_from(failed.due.saturating_sub(now())).unwrap_or(0))
-        });
-        loop {
-            let stopped = tokio::select! {
-                stopped = async {
-                    tokio::time::sleep(wait).await;
-                    self.gates.stopped(offset).await
-                } => stopped,
-                () = self.shared.stop.cancelled() => return,
-            };
-            if stopped {
-                self.pass(offset).await;
-                return;
-            }
-            wait = Duration::ZERO;
-            match self.attempt(offset, event, &mut so_far).await {
-                Tried::Finished => return,
-                Tried::NotBegun if self.shared.stop.is_cancelled() => return,
-                Tried::NotBegun => {}
-                Tried::Failed(runner, fault) => {
-                    so_far = SoFar {
-                        tries: so_far.tries + 1,
-                        conflicts: 0,
-                        begun: true,
-                    };
-                    self.slot.failed(&runner, &fault).await;
-                    match self.note_failure(offset, event, so_far.tries, &runner, &fault).await {
-                        Some(pause) => wait = pause,
-                        None => return,
-                    }
-                }
-            }
-        }
-    }
-
-    async fn attempt(&self, offset: u64, event: &Arc<Event>, so_far: &mut SoFar) -> Tried {
-        let Some(runner) = self.slot.runner().await else {
-            return Tried::NotBegun;
-        };
-        if !so_far.begun {
-            so_far.begun = so_far.tries > 0 || (offset < self.began && self.has_intents(event).await);
-        }
-        if !runner.outline().wants(event, now(), so_far.begun) {
-            if !so_far.begun {
-                self.pass(offset).await;
-                return Tried::Finished;
-            }
-            return self.commit(offset, event, Effects::default(), &runner, so_far).await;
-        }
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-            return Tried::NotBegun;
-        };
-        let place = Some((Arc::clone(&self.places), place));
-        let work = Work::Handlers { any_age: so_far.begun };
-        let ran = runner.run(event, work, place).await;
-        match ran {
-            Ok(Ok(ran)) => self.commit(offset, event, ran.effects, &runner, so_far).await,
-            Ok(Err(fault)) => Tried::Failed(runner, fault),
-            Err(_) => {
-                so_far.begun = true;
-                Tried::NotBegun
-            }
-        }
-    }
-
-    /// The one commit of a run.
-    async fn commit(
-        &self,
-        offset: u64,
-        event: &Event,
-        effects: Effects,
-        runner: &Arc<Runner>,
-        so_far: &mut SoFar,
-    ) -> Tried {
-        let mut batch = Batch::default();
-        keep(&mut batch, &self.slot.name, event, effects);
-        if so_far.begun {
-            self.forget_intents(&mut batch, event).await;
-            batch.tries.push((self.slot.name.to_string(), offset, None));
-        }
-        so_far.begun = true;
-        let source = &runner.plan().source;
-        match self.commit_position(batch, Some(offset)).await {
-            Ok(()) => Tried::Finished,
-            Err(error @ StoreError::Conflict { .. }) => {
-                so_far.conflicts += 1;
-                if so_far.conflicts <= CONFLICTS {
-                    return Tried::NotBegun;
-                }
-                Tried::Failed(
-                    Arc::clone(runner),
-                    Fault::told(FaultKind::Raised, error.to_string(), source),
-                )
-            }
-            Err(StoreError::Closed) => Tried::NotBegun,
-            Err(error) if error.is_transient() => {
-                tracing::error!(target: "wharf::script", script = &*self.slot.name, "a run was not committed: {error}");
-                if self.is_committed(offset).await {
-                    Tried::Finished
-                } else {
-                    Tried::NotBegun
-                }
-            }
-            Err(error) => Tried::Failed(
-                Arc::clone(runner),
-                Fault::told(FaultKind::Raised, error.to_string(), source),
-            ),
-        }
-    }
-
     /// Commits a batch together with the position, which passes `offset` only if the commit is kept.
     async fn commit_position(&self, mut batch: Batch, offset: Option<u64>) -> Result<(), StoreError> {
         let _one = self.committing.lock().await;
@@ -364,108 +228,16 @@ impl Dispatch {
         batch.positions.push((self.slot.name.to_string(), position));
         self.shared.store.commit(batch).await?;
         self.committed.store(mark, Ordering::Relaxed);
+        if self
+            .commits
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(FORGET_EVERY)
+        {
+            self.gates.forget_finished();
+        }
         if let Some(offset) = offset {
             self.slot.advance(|position| position.finish(offset));
         }
         Ok(())
-    }
-
-    /// Notes a failed try; answers the wait before the next one, or `None` if the run is over.
-    async fn note_failure(
-        &self,
-        offset: u64,
-        event: &Event,
-        tries: u32,
-        runner: &Runner,
-        fault: &Fault,
-    ) -> Option<Duration> {
-        let name = self.slot.name.to_string();
-        loop {
-            let mut batch = Batch::default();
-            batch
-                .events
-                .extend(error_event(&name, runner.number(), event, fault, tries));
-            let done = match after(tries, &name, offset, event, fault) {
-                Next::Again(wait, failed) => {
-                    batch.tries.push((name.clone(), offset, Some(failed)));
-                    self.shared.store.commit(batch).await.map(|_| Some(wait))
-                }
-                Next::Dead(dead) => self.bury(batch, offset, event, dead).await.map(|()| None),
-            };
-            match done {
-                Ok(next) => return next,
-                Err(StoreError::Closed) => return None,
-                Err(error) => {
-                    tracing::error!(target: "wharf::script", script = name, "a failed run was not noted: {error}");
-                    tokio::select! {
-                        () = tokio::time::sleep(STORE_PAUSE) => {}
-                        () = self.shared.stop.cancelled() => return None,
-                    }
-                }
-            }
-        }
-    }
-
-    async fn bury(&self, mut batch: Batch, offset: u64, event: &Event, dead: DeadRun) -> Result<(), StoreError> {
-        tracing::error!(target: "wharf::script", script = &*self.slot.name, event = event.id, "given up: {}", dead.error);
-        // Its intents stay: a dead run that is started again must not send again what it has sent.
-        batch.tries.push((self.slot.name.to_string(), offset, None));
-        batch.dead_runs.push(dead);
-        self.commit_position(batch, Some(offset)).await
-    }
-
-    /// Removes the intents of all sends of a run, also of tries that took another way.
-    async fn forget_intents(&self, batch: &mut Batch, event: &Event) {
-        let prefix = format!("{}/{}/main/", self.slot.name, event.id);
-        match self.shared.store.intents_with_prefix(&prefix).await {
-            Ok(intents) => {
-                let known: Vec<_> = batch.intents.iter().map(|(key, _)| key.clone()).collect();
-                let more = intents
-                    .into_iter()
-                    .map(|intent| intent.key)
-                    .filter(|key| !known.contains(key));
-                batch.intents.extend(more.map(|key| (key, None)));
-            }
-            // Those that remain do no harm: their keys are never used again.
-            Err(error) => tracing::warn!(target: "wharf::script", "intents could not be read: {error}"),
-        }
-    }
-
-    async fn has_intents(&self, event: &Event) -> bool {
-        let prefix = format!("{}/{}/main/", self.slot.name, event.id);
-        self.shared
-            .store
-            .intents_with_prefix(&prefix)
-            .await
-            .is_ok_and(|intents| !intents.is_empty())
-    }
-
-    /// After a commit whose fate is not known: waits for the store and looks.
-    async fn is_committed(&self, offset: u64) -> bool {
-        loop {
-            match self.shared.store.position(&self.slot.name).await {
-                Ok(position) => {
-                    let kept = position.is_some_and(|position: Position| position.is_finished(offset));
-                    if kept {
-                        self.slot.advance(|position| position.finish(offset));
-                    }
-                    return kept;
-                }
-                Err(StoreError::Closed) => return false,
-                Err(_) => tokio::time::sleep(STORE_PAUSE).await,
-            }
-        }
-    }
-
-    async fn failed_runs(&self) -> HashMap<u64, FailedRun> {
-        loop {
-            match self.shared.store.tries(&self.slot.name).await {
-                Ok(tries) => return tries.into_iter().collect(),
-                Err(error) => {
-                    tracing::error!(target: "wharf::script", script = &*self.slot.name, "failed runs cannot be read: {error}");
-                    tokio::time::sleep(STORE_PAUSE).await;
-                }
-            }
-        }
     }
 }

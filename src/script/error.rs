@@ -38,6 +38,8 @@ pub(crate) enum FaultKind {
     Killed,
     /// The VM has no memory left and must be built anew.
     Memory,
+    /// The VM ended although nobody asked it to, and must be built anew.
+    Gone,
 }
 
 impl Fault {
@@ -64,8 +66,13 @@ impl Fault {
     fn at(kind: FaultKind, message: String, stack: String, source: &Source) -> Self {
         let (line, message) = match strip_place(&message, &source.file) {
             Some((line, rest)) => (Some(line), rest.to_owned()),
-            None => (first_line(&stack, &source.file), message),
+            // A mistake that C finds in a call that goes through a function of ours: the script's line is in the stack.
+            None => match strip_place(&message, OURS) {
+                Some((_, rest)) => (first_line(&stack, &source.file), rest.to_owned()),
+                None => (first_line(&stack, &source.file), message),
+            },
         };
+        let (message, stack) = (cut(message, MAX_MESSAGE), cut(stack, MAX_STACK));
         Self {
             kind,
             file: source.file.clone(),
@@ -148,6 +155,20 @@ fn own_frames(traceback: &str) -> String {
         .join("\n")
 }
 
+/// Longest cause, in bytes: it goes into events, views and rows of the store, and a script can raise all that it has.
+const MAX_MESSAGE: usize = 4 * 1024;
+/// Longest stack, in bytes.
+const MAX_STACK: usize = 8 * 1024;
+
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
+
 /// `file:12: text` without its place.
 fn strip_place<'a>(text: &'a str, file: &str) -> Option<(u32, &'a str)> {
     let (line, rest) = text.strip_prefix(file)?.strip_prefix(':')?.split_once(':')?;
@@ -173,8 +194,15 @@ pub(crate) fn to_lua(lua: &Lua, failure: &Failure, metatable: &Rc<Table>) -> mlu
     Ok(Value::Table(table))
 }
 
+/// Longest word, in bytes, for which a suggestion is looked for.
+const MAX_WORD: usize = 64;
+
 /// The closest of `known` to `word`, if any is close enough to be meant.
 pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The comparison takes memory and time by the length; no name is that long.
+    if word.len() > MAX_WORD {
+        return None;
+    }
     known
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))

@@ -13,15 +13,7 @@ use crate::store::{Batch, DeadRun, Expect, FailedRun, Intent, KvOp, KvWrite, New
 use super::error::Fault;
 use super::live::now;
 use super::run::{Change, Effects};
-use super::slot::host_event;
-
-/// Waits before a failed run is tried again; after the last one it is dead.
-const RETRIES: [Duration; 4] = [
-    Duration::from_secs(1),
-    Duration::from_secs(10),
-    Duration::from_secs(60),
-    Duration::from_secs(300),
-];
+use super::shared::host_event;
 
 /// The name of what orders an event among others: its chat; without one, its account; without either, the host.
 pub(crate) fn lane(event: &Event) -> String {
@@ -96,11 +88,11 @@ pub(crate) enum Next {
 }
 
 /// Decides about a run whose `tries`-th try failed.
-pub(crate) fn after(tries: u32, script: &str, offset: u64, event: &Event, fault: &Fault) -> Next {
+pub(crate) fn after(retries: &[Duration], tries: u32, script: &str, offset: u64, event: &Event, fault: &Fault) -> Next {
     let error = fault.headline();
     let wait = usize::try_from(tries)
         .ok()
-        .and_then(|tries| RETRIES.get(tries.saturating_sub(1)));
+        .and_then(|tries| retries.get(tries.saturating_sub(1)));
     match wait {
         Some(wait) => {
             let due = now().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
@@ -132,4 +124,48 @@ pub(crate) fn error_event(script: &str, generation: u64, event: &Event, fault: &
 
 fn about_scripts(event: &Event) -> bool {
     matches!(event.event, Kind::Named(name) if name.starts_with("script."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Origin, SCHEMA};
+    use crate::script::error::FaultKind;
+    use crate::script::generation::Source;
+    use crate::script::times::Times;
+
+    #[test]
+    fn a_failed_run_is_tried_again_after_1_10_60_and_300_seconds_and_is_dead_then() {
+        let event = Event {
+            schema: SCHEMA.to_owned(),
+            id: "evt_1".to_owned(),
+            seq: 1,
+            event: Kind::MESSAGE,
+            account: None,
+            timestamp: 0,
+            origin: Origin::Live,
+            data: serde_json::Map::new(),
+        };
+        let source = Source {
+            name: "bot".to_owned(),
+            file: "scripts/bot.lua".to_owned(),
+            text: String::new(),
+        };
+        let fault = Fault::told(FaultKind::Raised, "no".to_owned(), &source);
+        let retries = Times::default().retries;
+        let waits = (1..=5).map(|tries| match after(&retries, tries, "bot", 7, &event, &fault) {
+            Next::Again(wait, failed) => {
+                assert_eq!((failed.tries, failed.error.as_str()), (tries, "scripts/bot.lua: no"));
+                Some(wait.as_secs())
+            }
+            Next::Dead(dead) => {
+                assert_eq!((dead.offset, dead.event_id.as_str()), (7, "evt_1"));
+                None
+            }
+        });
+        assert_eq!(
+            waits.collect::<Vec<_>>(),
+            [Some(1), Some(10), Some(60), Some(300), None]
+        );
+    }
 }

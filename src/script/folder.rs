@@ -3,15 +3,20 @@
 //! In: the folders and the configuration. Out: a [`Plan`] or a [`Problem`] for each name. Must not load anything.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use serde_json::{Map, Value};
 
 use crate::config::Config;
 
 use super::generation::{MAX_SOURCE, Source};
 use super::host::Plan;
-use super::manifest::{Manifest, Permissions};
+use super::manifest::Manifest;
+use super::permissions::Permissions;
 use super::slot::Origins;
 use super::views::Problem;
 use super::vm::Limits;
@@ -25,28 +30,73 @@ pub(crate) struct Found {
     /// Where it comes from.
     pub(crate) origin: Origins,
     /// What to load, or where the mistake is.
-    pub(crate) plan: Result<Plan, (String, Option<u32>, String)>,
+    pub(crate) plan: Result<Plan, Refused>,
+}
+
+/// A mistake in a file, or of the system with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// The file, as shown.
+    pub(crate) file: String,
+    /// The line in it, if one is known.
+    pub(crate) line: Option<u32>,
+    /// What is wrong.
+    pub(crate) message: String,
+    /// The file is there but cannot be read, for now perhaps: what it says is not known.
+    pub(crate) unread: bool,
+}
+
+impl Refused {
+    /// The mistake, to be shown.
+    pub(crate) fn problem(&self) -> Problem {
+        Problem::new(&self.file, self.line, self.message.clone())
+    }
 }
 
 impl Found {
     fn refused(origin: Origins, file: String, line: Option<u32>, message: String) -> Self {
         Self {
             origin,
-            plan: Err((file, line, message)),
+            plan: Err(Refused {
+                file,
+                line,
+                message,
+                unread: false,
+            }),
         }
     }
 
-    /// The mistake, to be shown.
-    pub(crate) fn problem(refused: &(String, Option<u32>, String)) -> Problem {
-        Problem::new(&refused.0, refused.1, refused.2.clone())
+    fn unread(origin: Origins, path: &Path, error: &io::Error) -> Self {
+        Self {
+            origin,
+            plan: Err(Refused {
+                file: shown(path),
+                line: None,
+                message: format!("cannot be read: {error}"),
+                // One that is not there is no riddle.
+                unread: error.kind() != io::ErrorKind::NotFound,
+            }),
+        }
     }
 }
 
+/// All that lies there.
+pub(crate) struct Looked {
+    /// By name.
+    pub(crate) found: BTreeMap<String, Found>,
+    /// Why the folder of scripts cannot be read, if it is there and cannot: which scripts are in it is not known then.
+    pub(crate) unread: Option<io::Error>,
+}
+
 /// Looks at everything. Blocks.
-pub(crate) fn look(config: &Config) -> BTreeMap<String, Found> {
+pub(crate) fn look(config: &Config) -> Looked {
     let host = Limits::of(&config.scripts);
     let mut found = BTreeMap::new();
-    for stem in stems(&config.scripts.dir) {
+    let (stems, unread) = match stems(&config.scripts.dir) {
+        Ok(stems) => (stems, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    for stem in stems {
         let script = read_script(&config.scripts.dir, &stem, &host, config.script.get(&stem));
         found.insert(stem, script);
     }
@@ -54,24 +104,31 @@ pub(crate) fn look(config: &Config) -> BTreeMap<String, Found> {
         let given = config.plugins.get(name);
         let plugin = read_plugin(&config.scripts.plugins, name, &host, given);
         if found.contains_key(name) {
-            // The names would share a position and a kv space.
-            tracing::warn!(target: "wharf::script", "plugins/{name} is not loaded: scripts/{name}.lua has the same name");
+            // The names would share a position and a kv space. Shown under a name that no script can have.
+            let file = shown(&config.scripts.plugins.join(name).join("main.lua"));
+            let message = format!("it is not loaded: there is a script of the same name, scripts/{name}.lua");
+            let clash = Found::refused(Origins::Plugin, file, None, message);
+            found.insert(format!("plugins/{name}"), clash);
             continue;
         }
         found.insert(name.clone(), plugin);
     }
-    found
+    Looked { found, unread }
 }
 
-/// The names of the scripts in a folder; none if it cannot be read.
-fn stems(dir: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Vec::new();
+/// The names of the scripts in a folder; none if it is not there.
+fn stems(dir: &Path) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
     };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut stems: Vec<String> = names.filter_map(|name| script_stem(&name).map(str::to_owned)).collect();
+    let mut stems = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().into_string();
+        stems.extend(name.ok().as_deref().and_then(script_stem).map(str::to_owned));
+    }
     stems.sort();
-    stems
+    Ok(stems)
 }
 
 /// The name of the script in a file of this name; `None` for what is no script: tests, editors' own files.
@@ -97,7 +154,7 @@ pub(crate) fn read_script(dir: &Path, stem: &str, host: &Limits, given: Option<&
     }
     let text = match read(&path) {
         Ok(text) => text,
-        Err(message) => return Found::refused(Origins::Script, file, None, message),
+        Err(error) => return Found::unread(Origins::Script, &path, &error),
     };
     let plan = Plan {
         source: Source {
@@ -125,7 +182,7 @@ pub(crate) fn read_plugin(dir: &Path, name: &str, host: &Limits, given: Option<&
     }
     let text = match read(&manifest_path) {
         Ok(text) => text,
-        Err(message) => return refused(manifest_file, None, message),
+        Err(error) => return Found::unread(Origins::Plugin, &manifest_path, &error),
     };
     let manifest = match Manifest::parse(&text, name) {
         Ok(manifest) => manifest,
@@ -137,7 +194,7 @@ pub(crate) fn read_plugin(dir: &Path, name: &str, host: &Limits, given: Option<&
     };
     let text = match read(&main) {
         Ok(text) => text,
-        Err(message) => return refused(shown(&main), None, message),
+        Err(error) => return Found::unread(Origins::Plugin, &main, &error),
     };
     let plan = Plan {
         source: Source {
@@ -155,14 +212,21 @@ pub(crate) fn read_plugin(dir: &Path, name: &str, host: &Limits, given: Option<&
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path)
-        .map_err(|error| format!("cannot be read: {error}"))?
-        .len();
-    if size > MAX_SOURCE as u64 {
-        return Err(format!("it has {size} bytes; at most {MAX_SOURCE} are allowed"));
+/// The text of a file of at most [`MAX_SOURCE`] bytes. A pipe or a device is refused, and not waited for.
+fn read(path: &Path) -> io::Result<String> {
+    let wrong = |message: String| io::Error::new(io::ErrorKind::NotFound, message);
+    // Opening a pipe waits for whoever writes into it.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(wrong("it is not a plain file".to_owned()));
     }
-    std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
+    let mut text = Vec::new();
+    file.take(MAX_SOURCE as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > MAX_SOURCE {
+        return Err(wrong(format!("it has more than {MAX_SOURCE} bytes")));
+    }
+    String::from_utf8(text).map_err(|_| wrong("it is not valid UTF-8".to_owned()))
 }
 
 /// The last two or three parts of a path, as people say it: `scripts/bot.lua`, `plugins/router/main.lua`.

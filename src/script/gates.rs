@@ -2,7 +2,7 @@
 //!
 //! In: the journal, the scripts in their order. Out: for each event whether it may be handled. Gates of one chat run one
 //! after another, those of different chats together. Each has its own commit, with its verdict; one that fails lets the
-//! event pass. Sends of gates are carried out after that commit. Must not run handlers.
+//! event pass. `ask` runs one of them. Must not run handlers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,21 +10,24 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::action::SendOrder;
 use crate::event::Event;
-use crate::store::{Batch, Verdict};
+use crate::store::Verdict;
 
-use super::finish::{error_event, keep, lane};
-use super::host::Work;
+use super::finish::lane;
 use super::live::now;
-use super::slot::{Shared, Slot};
+use super::queue::Queue;
+use super::shared::Shared;
+use super::slot::Slot;
+
+mod ask;
 
 /// Events with gates at work at a time; more wait in the journal.
 const OPEN: usize = 256;
 /// Events read at a time.
 const PAGE: usize = 64;
-/// How often a gate is run again because another run wrote what it read.
-const CONFLICTS: u32 = 3;
+/// Stopped events that are remembered; older ones are looked up in the store. More come together only while a script stands
+/// still and its position with it.
+const REMEMBERED: usize = 10_000;
 /// Wait before the store is asked again when it is out of service.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -34,6 +37,7 @@ pub(crate) struct Gates {
     order: Mutex<Vec<Arc<Slot>>>,
     front: Mutex<Front>,
     changed: watch::Sender<()>,
+    queue: Arc<Queue>,
 }
 
 /// Events that wait for their gates, by lane; the first of each is at work.
@@ -50,6 +54,23 @@ struct Front {
     stopped: BTreeMap<u64, String>,
 }
 
+impl Front {
+    /// Forgets what lies below `mark`, and what is too much to remember.
+    fn forget(&mut self, mark: u64) {
+        let mut below = mark;
+        if self.stopped.len() > REMEMBERED
+            && let Some(offset) = self.stopped.keys().nth(self.stopped.len() - REMEMBERED)
+        {
+            below = below.max(*offset);
+        }
+        // What is not decided yet is not in the store.
+        let decided = self.open.first().copied().unwrap_or(self.next);
+        let below = below.min(decided);
+        self.stopped = self.stopped.split_off(&below);
+        self.from = self.from.max(below);
+    }
+}
+
 impl Gates {
     /// Gates that have not begun: nothing is decided.
     pub(crate) fn new(shared: &Arc<Shared>) -> Arc<Self> {
@@ -58,12 +79,18 @@ impl Gates {
             order: Mutex::default(),
             front: Mutex::default(),
             changed: watch::Sender::new(()),
+            queue: Queue::new(shared),
         })
     }
 
     /// Sets the scripts, in the order in which their gates run.
     pub(crate) fn set_order(&self, slots: Vec<Arc<Slot>>) {
         *self.order.lock().unwrap_or_else(PoisonError::into_inner) = slots;
+    }
+
+    /// Where sends wait that gates have queued.
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
     /// Begins with the first event that a script has not finished, at the latest at the journal's head. Must be called
@@ -116,10 +143,7 @@ impl Gates {
         else {
             return;
         };
-        let mut front = self.front();
-        let below = mark.min(front.next);
-        front.stopped = front.stopped.split_off(&below);
-        front.from = front.from.max(below);
+        self.front().forget(mark);
     }
 
     /// Reads the journal and lets the gates decide, until the host stops.
@@ -243,86 +267,6 @@ impl Gates {
         self.changed.send_replace(());
     }
 
-    /// Runs one gate to its commit.
-    async fn ask(
-        self: &Arc<Self>,
-        slot: &Arc<Slot>,
-        gate: usize,
-        offset: u64,
-        event: &Arc<Event>,
-        before: Verdict,
-    ) -> Verdict {
-        let mut verdict = before;
-        verdict.done.push(name_of(slot, gate));
-        for _ in 0..=CONFLICTS {
-            // A script that is gone or suspended has no gates.
-            let Some(runner) = slot.current() else { return verdict };
-            let mut batch = Batch::default();
-            let mut queued = Vec::new();
-            match runner.run(event, Work::Gate(gate), None).await {
-                Err(gone) => {
-                    tracing::debug!(target: "wharf::script", script = &*slot.name, "{gone}");
-                    continue;
-                }
-                Ok(Ok(ran)) => {
-                    verdict.stopped_by = ran.stopped.then(|| slot.name.to_string());
-                    queued.clone_from(&ran.effects.queued);
-                    keep(&mut batch, &slot.name, event, ran.effects);
-                }
-                Ok(Err(fault)) => {
-                    slot.failed(&runner, &fault).await;
-                    batch
-                        .events
-                        .extend(error_event(&slot.name, runner.number(), event, &fault, 1));
-                }
-            }
-            batch.verdicts.push((offset, verdict.clone()));
-            match self.shared.store.commit(batch).await {
-                Ok(_) => {
-                    self.carry(slot, queued);
-                    return verdict;
-                }
-                Err(crate::store::Error::Conflict { .. }) => verdict.stopped_by = None,
-                Err(error) => {
-                    tracing::error!(target: "wharf::script", script = &*slot.name, "a gate's commit failed, the event passes: {error}");
-                    verdict.stopped_by = None;
-                    return verdict;
-                }
-            }
-        }
-        tracing::warn!(target: "wharf::script", script = &*slot.name, "a gate could not be committed, the event passes");
-        verdict.stopped_by = None;
-        verdict
-    }
-
-    /// Carries out queued sends, one after the other, and forgets them when they are answered.
-    pub(crate) fn carry(&self, slot: &Arc<Slot>, orders: Vec<SendOrder>) {
-        if orders.is_empty() {
-            return;
-        }
-        let (shared, name) = (Arc::clone(&self.shared), Arc::clone(&slot.name));
-        self.shared.tracker.spawn_on(
-            async move {
-                for order in orders {
-                    let key = order.key.clone();
-                    let sent = tokio::select! {
-                        sent = shared.host.send(order) => sent,
-                        // Its intent is in the store: the next start carries it out.
-                        () = shared.stop.cancelled() => return,
-                    };
-                    if let Err(failure) = sent {
-                        tracing::error!(target: "wharf::script", script = &*name, "a queued message was not sent: {failure}");
-                    }
-                    let batch = Batch { intents: vec![(key, None)], ..Batch::default() };
-                    if let Err(error) = shared.store.commit(batch).await {
-                        tracing::error!(target: "wharf::script", script = &*name, "a sent message was not noted: {error}");
-                    }
-                }
-            },
-            &self.shared.runtime,
-        );
-    }
-
     /// Gates that want an event and have not ended yet, in order.
     fn gates_for(&self, offset: u64, event: &Event, done: &[String]) -> Vec<(Arc<Slot>, usize)> {
         let now = now();
@@ -361,4 +305,24 @@ impl Gates {
 
 fn name_of(slot: &Slot, gate: usize) -> String {
     format!("{}/{gate}", slot.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stopped_while_a_script_stands_still_is_not_remembered_for_ever() {
+        let mut front = Front {
+            next: 30_000,
+            ..Front::default()
+        };
+        front.stopped = (0..20_000).map(|offset| (offset, "gate".to_owned())).collect();
+        front.open.insert(15_000);
+        front.forget(10);
+        assert_eq!((front.from, front.stopped.len()), (10_000, REMEMBERED));
+        front.forget(18_000);
+        assert_eq!(front.from, 15_000, "what is open is not in the store yet");
+        assert_eq!(front.stopped.first_key_value().map(|(offset, _)| *offset), Some(15_000));
+    }
 }

@@ -14,8 +14,8 @@ use crate::event::{Event, Kind};
 use super::api::{self, Desk, event::event_object};
 use super::error::{Fault, FaultKind};
 use super::filter::Filter;
-use super::manifest::Permissions;
 use super::meter::{Kill, Meter, Tally};
+use super::permissions::Permissions;
 use super::run::{Effects, Part, Place, Run};
 use super::vm::{self, Limits};
 use super::world::World;
@@ -36,8 +36,6 @@ pub(crate) struct Source {
 
 /// What a generation is given beside its source.
 pub(crate) struct Setup {
-    /// Counts the loaded versions of the script.
-    pub(crate) number: u64,
     /// What it may use.
     pub(crate) limits: Limits,
     /// `wharf.config`
@@ -79,6 +77,11 @@ pub(crate) struct Registered {
 }
 
 impl Registered {
+    /// Handlers and gates so far.
+    pub(crate) fn len(&self) -> usize {
+        self.handlers.len() + self.gates.len()
+    }
+
     /// `wharf.on`, or `wharf.gate`.
     pub(crate) fn add(&mut self, event: Kind, filter: Filter, function: Function, gate: bool) {
         let (entries, functions) = match gate {
@@ -163,7 +166,7 @@ pub(crate) fn load(source: &Source, setup: Setup) -> Result<Generation, LoadErro
     let lua = vm::build(&limits, &meter, |lua| api::install(lua, &desk, &setup.config))
         .map_err(|error| refuse(None, format!("the VM cannot be made: {error}")))?;
     let tally = Tally::new(limits.load);
-    let chunk = lua.load(source.text.as_str()).set_name(format!("={}", source.file));
+    let chunk = vm::chunk(&lua, &source.text, &source.file);
     let loaded = meter.slice(&tally, || chunk.exec());
     let registered = desk.close_registration();
     let fault = match (tally.killed(), loaded) {
@@ -201,11 +204,6 @@ impl Generation {
     /// Which handlers and gates it has.
     pub(crate) fn outline(&self) -> &Outline {
         &self.outline
-    }
-
-    /// Its source.
-    pub(crate) fn source(&self) -> &Source {
-        &self.source
     }
 
     /// Handlers that match an event, in order. `any_age`: a run that was begun before is not asked for its age again.
@@ -248,11 +246,6 @@ impl Generation {
         let call = handler.call_async::<mlua::Value>(object);
         let answer = self.drive(&run, self.limits.gate_wall, call).await?;
         Ok((self.desk.is_stop(&answer), run.finish()))
-    }
-
-    /// Bytes that the VM uses.
-    pub(crate) fn memory(&self) -> usize {
-        self.lua.used_memory()
     }
 
     fn begin(&self, event: &Arc<Event>, part: Part, place: Place) -> Rc<Run> {

@@ -18,7 +18,7 @@ use crate::event::Event;
 use super::error::Fault;
 use super::generation::{self, Generation, LoadError, Outline, Setup, Source};
 use super::live::Live;
-use super::manifest::Permissions;
+use super::permissions::Permissions;
 use super::run::{Effects, Place};
 use super::vm::Limits;
 
@@ -96,7 +96,6 @@ impl Runner {
         let cut = CancellationToken::new();
         let thread = Thread {
             plan: Arc::clone(&plan),
-            number,
             mailbox,
             cut: cut.clone(),
         };
@@ -177,7 +176,6 @@ impl Runner {
 
 struct Thread {
     plan: Arc<Plan>,
-    number: u64,
     mailbox: mpsc::Receiver<Job>,
     cut: CancellationToken,
 }
@@ -197,7 +195,6 @@ impl Thread {
             }
         };
         let setup = Setup {
-            number: self.number,
             limits: self.plan.limits.clone(),
             config: self.plan.config.clone(),
             permissions: self.plan.permissions.clone(),

@@ -106,5 +106,9 @@ pub(crate) fn plan(
         let config = given(false, &stem);
         folder::read_script(dir, &stem, limits, Some(&config))
     };
-    plan.map_err(|(file, line, message)| LoadError { file, line, message })
+    plan.map_err(|refused| LoadError {
+        file: refused.file,
+        line: refused.line,
+        message: refused.message,
+    })
 }

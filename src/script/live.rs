@@ -10,6 +10,7 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use jiff::tz::TimeZone;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::action::{Failure, FailureKind, SendOrder, Sent};
@@ -33,7 +34,12 @@ pub(crate) struct Live {
     pub(crate) tracker: TaskTracker,
     /// On which runtime.
     pub(crate) runtime: Handle,
+    /// Held while a list is read: the store answers it whole, which can be 48 MB.
+    pub(crate) listing: Arc<Semaphore>,
 }
+
+/// Bytes of all values of one `kv.list`, as JSON.
+const MAX_LISTED: usize = 1024 * 1024;
 
 impl Live {
     fn ask<T: Send + 'static>(
@@ -124,11 +130,24 @@ impl World for Live {
 
     fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>> {
         let (store, space) = (self.store.clone(), Arc::clone(&self.script));
+        let listing = Arc::clone(&self.listing);
         self.ask(async move {
+            // Never closed.
+            let _one = listing.acquire_owned().await;
             let entries = store
                 .kv_list(&space, &prefix, limit)
                 .await
                 .map_err(|error| of_store(&error))?;
+            let size: usize = entries.iter().map(|(_, entry)| entry.value.len()).sum();
+            if size > MAX_LISTED {
+                let message =
+                    format!("kv.list: the values under '{prefix}' have {size} bytes; at most {MAX_LISTED} fit");
+                return Err(Failure {
+                    kind: FailureKind::Refused,
+                    message,
+                    account: None,
+                });
+            }
             entries
                 .into_iter()
                 .map(|(key, entry)| Ok((key, kept(entry)?)))

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::error::suggestion;
 use super::filter::parse_duration;
+use super::permissions::{Declared, Permissions};
 use super::vm::Limits;
 
 /// The version of the `wharf` API that this program has.
@@ -19,10 +20,6 @@ pub(crate) const API: u32 = 1;
 /// A plugin's manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
-    /// The plugin's own version.
-    pub(crate) version: String,
-    /// What it does, in a line.
-    pub(crate) description: String,
     /// What it may do.
     pub(crate) permissions: Permissions,
     limits: LowerLimits,
@@ -38,72 +35,15 @@ pub(crate) struct ManifestError {
     pub(crate) message: String,
 }
 
-/// What a script may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Permissions {
-    /// Everything: the owner's own scripts.
-    All,
-    /// What its manifest declares.
-    Declared(Declared),
-}
-
-/// The `[permissions]` of a manifest; what is absent is not allowed. `*` stands for any rest of a name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Declared {
-    /// Events it may listen to.
-    pub(crate) events: Vec<String>,
-    /// Accounts whose events it sees and that it may act on.
-    pub(crate) accounts: Vec<String>,
-    /// What it may do: `reply`, `send`.
-    pub(crate) actions: Vec<String>,
-    /// Where it may post: names of endpoints, `account:*` for accounts' own webhooks.
-    pub(crate) endpoints: Vec<String>,
-    /// Hosts that it may call. No function uses it yet; declared so that manifests need not change.
-    pub(crate) http: Vec<String>,
-    /// Secrets that it may read. No function uses it yet; declared so that manifests need not change.
-    pub(crate) secrets: Vec<String>,
-}
-
-impl Permissions {
-    /// Whether it may listen to an event.
-    pub(crate) fn event(&self, name: &str) -> bool {
-        self.has(|declared| &declared.events, name)
-    }
-
-    /// Whether it may see and use an account.
-    pub(crate) fn account(&self, id: &str) -> bool {
-        self.has(|declared| &declared.accounts, id)
-    }
-
-    /// Whether it may do an action.
-    pub(crate) fn action(&self, name: &str) -> bool {
-        self.has(|declared| &declared.actions, name)
-    }
-
-    /// Whether it may post to an endpoint.
-    pub(crate) fn endpoint(&self, name: &str) -> bool {
-        self.has(|declared| &declared.endpoints, name)
-    }
-
-    fn has(&self, list: impl Fn(&Declared) -> &Vec<String>, name: &str) -> bool {
-        match self {
-            Permissions::All => true,
-            Permissions::Declared(declared) => list(declared).iter().any(|allowed| match allowed.strip_suffix('*') {
-                Some(start) => name.starts_with(start),
-                None => allowed == name,
-            }),
-        }
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     name: String,
+    #[expect(dead_code, reason = "read by people in the file")]
     version: String,
     api: u32,
     #[serde(default)]
+    #[expect(dead_code, reason = "read by people in the file")]
     description: String,
     #[serde(default)]
     permissions: Declared,
@@ -253,8 +193,6 @@ impl Manifest {
             }
         }
         Ok(Self {
-            version: written.version,
-            description: written.description,
             permissions: Permissions::Declared(written.permissions),
             limits,
             config: written.config,

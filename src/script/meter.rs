@@ -16,8 +16,9 @@ use mlua::{Lua, VmState};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, Sleep};
 
-/// The clock is read at every so many interrupts: reading it at each would double the cost of a loop.
-const CHECK_EVERY: u32 = 256;
+/// The thread's clock costs a system call, so it is read only when the kernel's coarse clock, which costs a few nanoseconds,
+/// has moved by this much since. Counting interrupts instead would not do: one may come after a long function of C.
+const CHECK_EVERY: Duration = Duration::from_millis(1);
 
 /// Why the meter stopped a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +101,8 @@ impl Drop for Waiting {
 pub(crate) struct Meter {
     /// Thread CPU time at which the slice that runs now ends; `None` if nothing is metered.
     ends: Cell<Option<Duration>>,
-    ticks: Cell<u32>,
+    /// The coarse clock when the thread's was read last.
+    looked: Cell<Duration>,
     current: RefCell<Option<Rc<Tally>>>,
 }
 
@@ -112,14 +114,19 @@ impl Meter {
     }
 
     fn check(&self, lua: &Lua) -> mlua::Result<VmState> {
-        let ticks = self.ticks.get().wrapping_add(1);
-        self.ticks.set(ticks);
         let Some(ends) = self.ends.get() else {
             return Ok(VmState::Continue);
         };
-        // A slice that starts spent ends at zero: it is refused at each interrupt, not at each 256th.
-        if !ends.is_zero() && (!ticks.is_multiple_of(CHECK_EVERY) || cpu_time() < ends) {
-            return Ok(VmState::Continue);
+        // A slice that starts spent ends at zero: it is refused at each interrupt, whatever the clock says.
+        if !ends.is_zero() {
+            let coarse = read(ClockId::MonotonicCoarse);
+            if coarse.saturating_sub(self.looked.get()) < CHECK_EVERY {
+                return Ok(VmState::Continue);
+            }
+            self.looked.set(coarse);
+            if cpu_time() < ends {
+                return Ok(VmState::Continue);
+            }
         }
         self.ends.set(Some(Duration::ZERO));
         let Some(tally) = self.current.borrow().clone() else {
@@ -134,11 +141,6 @@ impl Meter {
             );
         }
         Err(mlua::Error::external(kill))
-    }
-
-    /// Makes the next interrupt read the clock: a library function has just worked for long without asking.
-    pub(crate) fn look(&self) {
-        self.ticks.set(u32::MAX);
     }
 
     /// Runs `work` on the account of `tally`.
@@ -237,7 +239,11 @@ impl<F> Drop for Metered<F> {
 }
 
 fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    read(ClockId::ThreadCPUTime)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
     // The kernel's values are positive and below a second of nanoseconds.
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

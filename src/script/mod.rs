@@ -23,9 +23,13 @@ mod live;
 mod manifest;
 mod meter;
 mod reference;
+mod permissions;
+mod queue;
 mod reload;
 mod run;
+mod shared;
 mod slot;
+mod times;
 mod views;
 mod vm;
 mod world;
@@ -45,7 +49,8 @@ use crate::store::{self, Store};
 use gates::Gates;
 pub use reference::reference;
 use reload::{Reload, Slots};
-use slot::Shared;
+use shared::Shared;
+pub use times::Times;
 pub use views::{Problem, ScriptView};
 
 /// What scripts ask of the rest of the program.
@@ -99,6 +104,7 @@ pub struct Scripts {
     slots: Slots,
     stop: CancellationToken,
     tracker: TaskTracker,
+    times: Times,
 }
 
 impl Scripts {
@@ -107,6 +113,14 @@ impl Scripts {
     /// # Errors
     /// Only if the store fails.
     pub async fn open(deps: Deps) -> Result<Scripts, Error> {
+        Self::open_with(deps, Times::default()).await
+    }
+
+    /// [`Scripts::open`] with other times, for tests.
+    ///
+    /// # Errors
+    /// Only if the store fails.
+    pub async fn open_with(deps: Deps, times: Times) -> Result<Scripts, Error> {
         let stop = deps.stop.child_token();
         // Of its own, so that closing waits for the room's tasks alone.
         let tracker = TaskTracker::new();
@@ -116,6 +130,7 @@ impl Scripts {
             tracker: tracker.clone(),
             runtime: Handle::current(),
             stop: stop.clone(),
+            times,
         });
         let began = *shared.store.head().borrow();
         let slots = Slots::default();
@@ -125,7 +140,12 @@ impl Scripts {
         gates.begin(began);
         tracker.spawn(Arc::clone(&gates).run());
         tracker.spawn(reload.run());
-        let scripts = Scripts { slots, stop, tracker };
+        let scripts = Scripts {
+            slots,
+            stop,
+            tracker,
+            times,
+        };
         deps.tracker.spawn(scripts.clone().closed());
         Ok(scripts)
     }
@@ -150,6 +170,10 @@ impl Scripts {
     async fn closed(self) {
         self.stop.cancelled().await;
         self.tracker.close();
-        self.tracker.wait().await;
+        let longest = self.times.last_runs + self.times.last_words;
+        if tokio::time::timeout(longest, self.tracker.wait()).await.is_err() {
+            // Its thread ends with the process; the accounts' browsers must be closed before.
+            tracing::warn!(target: "wharf::script", "a script does not answer; the host stops without it");
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! In: wake-ups of the watched folders, new configurations. Out: loaded, replaced and withdrawn scripts. Compares before it
 //! acts, so a wake-up too many does nothing. Must not decide whether a version is good: loading does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,12 +19,11 @@ use crate::watch::{Folder, Folders};
 
 use super::Error;
 use super::dispatch::Dispatch;
-use super::folder::{Found, look};
+use super::folder::{Found, Looked, look};
 use super::gates::Gates;
-use super::slot::{Shared, Slot};
-
-/// Wait before a folder that cannot be watched is tried again.
-const WATCH_AGAIN: Duration = Duration::from_secs(5);
+use super::live::now;
+use super::shared::Shared;
+use super::slot::{Origins, Slot};
 
 /// All scripts, and what was last seen of each.
 pub(crate) struct Reload {
@@ -32,8 +32,16 @@ pub(crate) struct Reload {
     config: watch::Receiver<Arc<Config>>,
     slots: Slots,
     seen: BTreeMap<String, Found>,
+    /// Those whose file could not be read at the last look.
+    unread: BTreeSet<String>,
+    /// Where scripts begin that are in force but could not begin yet.
+    heads: BTreeMap<String, u64>,
+    /// Whether the last look must be repeated although nothing changes.
+    again: bool,
     /// The journal's head when the host started.
     began: u64,
+    /// Since when gates are asked, in milliseconds since 1970; `None` while they are not.
+    since: Option<i64>,
 }
 
 /// All scripts by name; shared with those who look.
@@ -54,7 +62,11 @@ impl Reload {
             config,
             slots: Arc::clone(slots),
             seen: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            heads: BTreeMap::new(),
+            again: false,
             began,
+            since: None,
         }
     }
 
@@ -67,37 +79,79 @@ impl Reload {
         // Before anything is loaded: who is seen to run must not miss what comes from then on.
         let head = *self.shared.store.head().borrow();
         let read = Arc::clone(&config);
-        let Ok(found) = tokio::task::spawn_blocking(move || look(&read)).await else {
+        let Ok(Looked { mut found, unread }) = tokio::task::spawn_blocking(move || look(&read)).await else {
+            self.again = true;
             return Ok(());
         };
+        self.again = unread.is_some();
+        if let Some(error) = unread {
+            tracing::error!(target: "wharf::script", "the folder of scripts cannot be read, what runs goes on: {error}");
+            let scripts = self.seen.iter().filter(|(_, seen)| seen.origin == Origins::Script);
+            let kept = scripts.map(|(name, seen)| (name.clone(), seen.clone()));
+            found.extend(kept.collect::<Vec<_>>());
+        }
         for (name, slot) in self.all() {
             if !found.contains_key(&name) && self.seen.contains_key(&name) {
                 slot.withdraw();
             }
         }
         let mut loads = Vec::new();
-        for (name, now) in &found {
-            if self.seen.get(name) == Some(now) {
+        for (name, there) in &mut found {
+            let slot = self.slot(name, there);
+            let seen = self.seen.get(name);
+            if let Err(refused) = there.plan.as_ref()
+                && refused.unread
+            {
+                self.again = true;
+                if self.unread.insert(name.clone()) {
+                    slot.refuse(refused.problem());
+                }
+                if let Some(seen) = seen {
+                    *there = seen.clone();
+                }
                 continue;
             }
-            let slot = self.slot(name, now);
-            match &now.plan {
+            let was_unread = self.unread.remove(name);
+            if seen == Some(&*there) && !(was_unread && there.plan.is_err()) {
+                if was_unread {
+                    slot.mend();
+                }
+                continue;
+            }
+            match &there.plan {
                 Ok(plan) => loads.push((slot, plan.clone())),
-                Err(refused) => slot.refuse(Found::problem(refused)),
+                Err(refused) => slot.refuse(refused.problem()),
             }
         }
+        self.unread.retain(|name| found.contains_key(name));
         self.seen = found;
         join_all(loads.iter().map(|(slot, plan)| slot.load(plan.clone(), tell))).await;
         self.gates.set_order(self.ordered(&config));
-        for (slot, plan) in loads {
-            self.begin(&slot, plan.limits.patience, head).await?;
+        self.begin_all(config.scripts.patience, head).await
+    }
+
+    /// Starts the dispatch of each script that is in force and has none.
+    async fn begin_all(&mut self, patience: Duration, head: u64) -> Result<(), Error> {
+        let mut failed = None;
+        for (name, slot) in self.all() {
+            if slot.current().is_none() || slot.position().is_some() {
+                continue;
+            }
+            // What came since it was in force for the first time is not passed over when the store fails.
+            let head = *self.heads.entry(name.clone()).or_insert(head);
+            match self.begin(&slot, patience, head).await {
+                Ok(()) => drop(self.heads.remove(&name)),
+                Err(error) => failed = Some(error),
+            }
         }
-        Ok(())
+        self.again |= failed.is_some();
+        failed.map_or(Ok(()), Err)
     }
 
     /// Watches the folders and the configuration until the host stops.
     pub(crate) async fn run(mut self) {
         let stop = self.shared.stop.clone();
+        self.since = Some(now());
         tokio::select! {
             () = self.work() => {}
             () = stop.cancelled() => {}
@@ -105,13 +159,14 @@ impl Reload {
     }
 
     async fn work(&mut self) {
-        let mut watched = self.watch();
+        let mut watched = self.watch(true);
+        let mut look = true;
         loop {
             // First for what was saved before the watch began.
-            if let Err(error) = self.look(true).await {
+            if look && let Err(error) = self.look(true).await {
                 tracing::error!(target: "wharf::script", "changes could not be taken up: {error}");
             }
-            let retry = watched.is_none();
+            look = true;
             tokio::select! {
                 changed = self.config.changed() => {
                     if changed.is_err() {
@@ -119,32 +174,42 @@ impl Reload {
                     }
                     let folders = wanted(&self.config.borrow());
                     if watched.as_ref().is_none_or(|watched| watched.wanted != folders) {
-                        watched = self.watch();
+                        watched = self.watch(true);
                     }
                 }
                 woken = woken(&mut watched) => {
-                    if woken.is_none() {
-                        watched = None;
+                    if woken.is_none() || is_stale(watched.as_ref()) {
+                        watched = self.watch(false);
                     }
                 }
-                () = tokio::time::sleep(WATCH_AGAIN), if retry => watched = self.watch(),
+                () = tokio::time::sleep(self.shared.times.again) => {
+                    let stale = is_stale(watched.as_ref());
+                    if stale {
+                        watched = self.watch(false);
+                    }
+                    look = stale || self.again;
+                }
             }
         }
     }
 
-    fn watch(&self) -> Option<Watched> {
+    /// Watches the folders. `make`: those that are not there are made, so that the first script is seen when it is saved;
+    /// later, somebody may be about to put another in its place.
+    fn watch(&self, make: bool) -> Option<Watched> {
         let wanted = wanted(&self.config.borrow());
         let (scripts, plugins, quiet) = wanted.clone();
-        for dir in [&scripts, &plugins] {
-            // Made, so that the first script is seen when it is saved.
+        for dir in [&scripts, &plugins].into_iter().filter(|_| make) {
             if let Err(error) = std::fs::create_dir_all(dir) {
                 tracing::warn!(target: "wharf::script", "cannot make the folder {}: {error}", dir.display());
             }
         }
+        // Before the watch: a folder that is replaced in between is found out at the next look.
+        let inodes = inodes(&wanted);
         let folders = [Folder::Flat(scripts), Folder::Deep(plugins)];
         match Folders::watch(&folders, quiet, &self.shared.tracker, self.shared.stop.clone()) {
             Ok((folders, woken)) => Some(Watched {
                 wanted,
+                inodes,
                 _folders: folders,
                 woken,
             }),
@@ -184,9 +249,6 @@ impl Reload {
 
     /// Starts the dispatch of a script that is in force for the first time; one without a position begins at `head`.
     async fn begin(&self, slot: &Arc<Slot>, patience: Duration, head: u64) -> Result<(), Error> {
-        if slot.current().is_none() || slot.position().is_some() {
-            return Ok(());
-        }
         let position = match self.shared.store.position(&slot.name).await? {
             Some(position) => position,
             None => {
@@ -202,8 +264,8 @@ impl Reload {
                 position
             }
         };
-        slot.set_position(position);
         self.resume_queued(slot, patience).await?;
+        slot.set_position(position);
         let dispatch = Dispatch::new(slot, &self.shared, &self.gates, self.began);
         self.shared.tracker.spawn(dispatch.run());
         Ok(())
@@ -217,15 +279,19 @@ impl Reload {
             .intents_with_prefix(&format!("{}/", slot.name))
             .await?;
         let queued = intents.into_iter().filter(|intent| is_gates(&intent.key));
-        let orders = queued.map(|intent| SendOrder {
-            key: intent.key,
-            account: intent.account,
-            to: intent.to,
-            content: intent.content,
-            source: intent.source,
-            patience,
-        });
-        self.gates.carry(slot, orders.collect());
+        // What was made since then is in the queue, or has just left it.
+        let before = queued.filter(|intent| self.since.is_none_or(|since| intent.made_at < since));
+        for intent in before {
+            let order = SendOrder {
+                key: intent.key,
+                account: intent.account,
+                to: intent.to,
+                content: intent.content,
+                source: intent.source,
+                patience,
+            };
+            self.gates.queue().resume(&slot.name, order).await;
+        }
         Ok(())
     }
 }
@@ -235,8 +301,13 @@ fn is_gates(key: &str) -> bool {
     key.split('/').nth(2).is_some_and(|branch| branch.starts_with("gate"))
 }
 
+/// Device and number of a folder, and of another one; `None` for one that is not there.
+type Inodes = [Option<(u64, u64)>; 2];
+
 struct Watched {
     wanted: (PathBuf, PathBuf, Duration),
+    /// A watch is of the folder that had the name when it began, not of the name.
+    inodes: Inodes,
     _folders: Folders,
     woken: mpsc::Receiver<()>,
 }
@@ -247,6 +318,15 @@ fn wanted(config: &Config) -> (PathBuf, PathBuf, Duration) {
         config.scripts.plugins.clone(),
         config.scripts.quiet,
     )
+}
+
+fn inodes((scripts, plugins, _): &(PathBuf, PathBuf, Duration)) -> Inodes {
+    [scripts, plugins].map(|dir| std::fs::metadata(dir).ok().map(|found| (found.dev(), found.ino())))
+}
+
+/// Whether there is no watch, or the folders are no longer those that are watched.
+fn is_stale(watched: Option<&Watched>) -> bool {
+    watched.is_none_or(|watched| inodes(&watched.wanted) != watched.inodes)
 }
 
 async fn woken(watched: &mut Option<Watched>) -> Option<()> {

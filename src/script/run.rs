@@ -4,7 +4,7 @@
 //! wrote. Must not write anything itself, and must not know Lua.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,20 +16,21 @@ use crate::event::{AccountId, Event, Source};
 
 use super::meter::Tally;
 use super::vm::Limits;
-use super::world::{Kept, World};
+use super::world::World;
+use keys::Keys;
+pub(crate) use keys::MAX_KEY;
 
-/// Keys that one run may write.
-pub(crate) const MAX_KEYS: usize = 64;
+mod keys;
+
 /// Deliveries that one run may post.
 pub(crate) const MAX_POSTS: usize = 16;
-/// Bytes of one value, as JSON.
-pub(crate) const MAX_VALUE: usize = 48 * 1024;
 /// Bytes of one delivery's body.
 pub(crate) const MAX_BODY: usize = 256 * 1024;
-/// Bytes of a key.
-pub(crate) const MAX_KEY: usize = 512;
-/// Entries that `kv.list` answers.
-pub(crate) const MAX_LIST: usize = 1000;
+/// Messages that one run may send, as many as keys: with the keys and posts, the rows of its commit stay well below the 512
+/// that the store takes at once, also when it must forget the sends of tries that took another way.
+pub(crate) const MAX_SENDS: usize = 64;
+/// Bytes of all messages that a gate may queue: they are kept until its commit, and written by it.
+pub(crate) const MAX_QUEUED: usize = 1024 * 1024;
 
 /// Which part of a script's work a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ pub(crate) struct Write {
 /// What is done to a key.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
-    /// This value, of at most [`MAX_VALUE`] bytes.
+    /// This value, of at most 48 KiB.
     Set(Value),
     /// Nothing remains.
     Delete,
@@ -115,18 +116,14 @@ pub(crate) struct Run {
     world: Rc<dyn World>,
     tally: Rc<Tally>,
     place: Place,
-    reads: RefCell<HashMap<String, Option<Kept>>>,
-    writes: RefCell<BTreeMap<String, Pending>>,
+    keys: Keys,
     posts: RefCell<Vec<Posted>>,
     queued: RefCell<Vec<SendOrder>>,
+    queued_bytes: Cell<usize>,
     sends: RefCell<HashMap<(String, String), u64>>,
+    sends_made: Cell<usize>,
     sent: RefCell<Vec<String>>,
     ended: Cell<bool>,
-}
-
-struct Pending {
-    change: Change,
-    expires_at: Option<i64>,
 }
 
 /// A place among the runs of a script that are at work; given up while a run waits.
@@ -169,11 +166,12 @@ impl Run {
             world: Rc::clone(world),
             tally: Tally::new(limits.cpu),
             place,
-            reads: RefCell::default(),
-            writes: RefCell::default(),
+            keys: Keys::default(),
             posts: RefCell::default(),
             queued: RefCell::default(),
+            queued_bytes: Cell::new(0),
             sends: RefCell::default(),
+            sends_made: Cell::new(0),
             sent: RefCell::default(),
             ended: Cell::new(false),
         })
@@ -182,11 +180,6 @@ impl Run {
     /// The event at work.
     pub(crate) fn event(&self) -> &Arc<Event> {
         &self.event
-    }
-
-    /// Which part of the script's work it is.
-    pub(crate) fn part(&self) -> Part {
-        self.part
     }
 
     /// Its time.
@@ -202,108 +195,18 @@ impl Run {
     /// Takes what it wants kept; calls that come later are refused.
     pub(crate) fn finish(&self) -> Effects {
         self.ended.set(true);
-        let reads = self.reads.take();
-        let writes = self.writes.take().into_iter().map(|(key, pending)| {
-            let expect = match pending.change {
-                // Applied to the newest value, whatever it is by then.
-                Change::Incr(_) => None,
-                Change::Set(_) | Change::Delete => reads.get(&key).map(|kept| kept.as_ref().map(|kept| kept.version)),
-            };
-            Write {
-                key,
-                change: pending.change,
-                expires_at: pending.expires_at,
-                expect,
-            }
-        });
         Effects {
-            writes: writes.collect(),
+            writes: self.keys.take(),
             posts: self.posts.take(),
             queued: self.queued.take(),
             sent: self.sent.take(),
         }
     }
 
-    /// `kv.get`
-    pub(crate) async fn kv_get(&self, key: String) -> Result<Option<Value>, Refusal> {
-        check_key(&key)?;
-        match self.pending(&key) {
-            Some(Change::Set(value)) => return Ok(Some(value)),
-            Some(Change::Delete) => return Ok(None),
-            Some(Change::Incr(_)) | None => {}
-        }
-        let committed = self.committed(&key).await?;
-        match self.pending(&key) {
-            Some(Change::Incr(by)) => add(&key, committed.map(|kept| kept.value).as_ref(), by).map(Some),
-            _ => Ok(committed.map(|kept| kept.value)),
-        }
-    }
-
-    /// `kv.set`
-    pub(crate) fn kv_set(&self, key: String, value: Value, ttl: Option<i64>) -> Result<(), Refusal> {
-        let size = value.to_string().len();
-        if size > MAX_VALUE {
-            return misuse(format!(
-                "kv.set: the value of '{key}' has {size} bytes as JSON; at most {MAX_VALUE} fit"
-            ));
-        }
-        self.write(key, Change::Set(value), ttl)
-    }
-
-    /// `kv.delete`
-    pub(crate) fn kv_delete(&self, key: String) -> Result<(), Refusal> {
-        self.write(key, Change::Delete, None)
-    }
-
-    /// `kv.incr`: answers the newest number that is known; the commit adds to the newest there is.
-    pub(crate) async fn kv_incr(&self, key: String, by: f64, ttl: Option<i64>) -> Result<Value, Refusal> {
-        check_key(&key)?;
-        let base = match self.pending(&key) {
-            Some(Change::Set(value)) => {
-                let sum = add(&key, Some(&value), by)?;
-                self.write(key, Change::Set(sum.clone()), ttl)?;
-                return Ok(sum);
-            }
-            Some(Change::Delete) => {
-                let sum = add(&key, None, by)?;
-                self.write(key, Change::Set(sum.clone()), ttl)?;
-                return Ok(sum);
-            }
-            Some(Change::Incr(_)) | None => self.committed(&key).await?.map(|kept| kept.value),
-        };
-        // Looked up again: another branch of the run may have added while this one awaited.
-        let before = match self.pending(&key) {
-            Some(Change::Incr(before)) => before,
-            _ => 0.0,
-        };
-        let sum = add(&key, base.as_ref(), before + by)?;
-        self.write(key, Change::Incr(before + by), ttl)?;
-        Ok(sum)
-    }
-
-    /// `kv.list`: keys that start with `prefix`, in order, with what this run wrote.
-    pub(crate) async fn kv_list(&self, prefix: String) -> Result<Vec<(String, Value)>, Refusal> {
-        let committed = self.world.kv_list(prefix.clone(), MAX_LIST).await?;
-        let mut entries: BTreeMap<String, Value> = committed.into_iter().map(|(key, kept)| (key, kept.value)).collect();
-        for (key, pending) in self.writes.borrow().iter().filter(|(key, _)| key.starts_with(&prefix)) {
-            match &pending.change {
-                Change::Set(value) => entries.insert(key.clone(), value.clone()),
-                Change::Delete => entries.remove(key),
-                Change::Incr(by) => entries.insert(key.clone(), add(key, entries.get(key), *by)?),
-            };
-        }
-        Ok(entries.into_iter().take(MAX_LIST).collect())
-    }
-
     /// `webhook.post`
     pub(crate) fn post(&self, endpoint: String, body: Vec<u8>) -> Result<(), Refusal> {
         self.still_open()?;
-        if body.len() > MAX_BODY {
-            return misuse(format!(
-                "webhook.post: the body has {} bytes; at most {MAX_BODY} fit",
-                body.len()
-            ));
-        }
+        body_fits(body.len())?;
         if !self.world.has_endpoint(&endpoint) {
             return misuse(match endpoint.strip_prefix("account:") {
                 Some(account) => format!("webhook.post: account '{account}' has no webhook"),
@@ -321,6 +224,7 @@ impl Run {
     /// `account:send` and `msg:reply`; `None` means that it is queued, as sends of a gate are.
     pub(crate) async fn send(&self, account: AccountId, to: String, content: Content) -> Result<Option<Sent>, Refusal> {
         self.still_open()?;
+        self.count_send(&content)?;
         let n = {
             let mut sends = self.sends.borrow_mut();
             let count = sends.entry((account.as_str().to_owned(), to.clone())).or_default();
@@ -355,57 +259,48 @@ impl Run {
         Ok(Some(sent?))
     }
 
+    /// Counts a message, before anything is done about it.
+    fn count_send(&self, content: &Content) -> Result<(), Refusal> {
+        if self.sends_made.get() == MAX_SENDS {
+            return misuse(format!("more than {MAX_SENDS} messages sent in one run"));
+        }
+        if let Part::Gate(_) = self.part {
+            let bytes = self.queued_bytes.get() + bytes_of(content);
+            if bytes > MAX_QUEUED {
+                return misuse(format!(
+                    "a gate may queue messages of at most {MAX_QUEUED} bytes in all"
+                ));
+            }
+            self.queued_bytes.set(bytes);
+        }
+        self.sends_made.set(self.sends_made.get() + 1);
+        Ok(())
+    }
+
     fn still_open(&self) -> Result<(), Refusal> {
         if self.ended.get() {
             return misuse("this run has ended");
         }
         Ok(())
     }
-
-    fn pending(&self, key: &str) -> Option<Change> {
-        self.writes.borrow().get(key).map(|pending| pending.change.clone())
-    }
-
-    async fn committed(&self, key: &str) -> Result<Option<Kept>, Refusal> {
-        if let Some(kept) = self.reads.borrow().get(key) {
-            return Ok(kept.clone());
-        }
-        let kept = self.world.kv_get(key.to_owned()).await?;
-        self.reads.borrow_mut().insert(key.to_owned(), kept.clone());
-        Ok(kept)
-    }
-
-    fn write(&self, key: String, change: Change, ttl: Option<i64>) -> Result<(), Refusal> {
-        self.still_open()?;
-        check_key(&key)?;
-        let mut writes = self.writes.borrow_mut();
-        if writes.len() == MAX_KEYS && !writes.contains_key(&key) {
-            return misuse(format!("kv: more than {MAX_KEYS} keys written in one run"));
-        }
-        let expires_at = ttl.map(|ttl| self.world.now().saturating_add(ttl));
-        writes.insert(key, Pending { change, expires_at });
-        Ok(())
-    }
 }
 
-fn check_key(key: &str) -> Result<(), Refusal> {
-    if key.is_empty() || key.len() > MAX_KEY {
+fn bytes_of(content: &Content) -> usize {
+    let Content::Text { text, quote, mentions } = content;
+    text.len() + quote.as_ref().map_or(0, String::len) + mentions.iter().map(String::len).sum::<usize>()
+}
+
+/// Whether a delivery's body of so many bytes is small enough.
+///
+/// # Errors
+/// A sentence, if it is not.
+pub(crate) fn body_fits(bytes: usize) -> Result<(), Refusal> {
+    if bytes > MAX_BODY {
         return misuse(format!(
-            "kv: a key has 1 to {MAX_KEY} bytes, this one has {}",
-            key.len()
+            "webhook.post: the body has {bytes} bytes; at most {MAX_BODY} fit"
         ));
     }
     Ok(())
-}
-
-/// A sum as JSON, whole where it is whole.
-fn add(key: &str, base: Option<&Value>, by: f64) -> Result<Value, Refusal> {
-    let base = match base {
-        None => 0.0,
-        Some(Value::Number(number)) => number.as_f64().unwrap_or(0.0),
-        Some(other) => return misuse(format!("kv.incr: '{key}' is not a number but {other}")),
-    };
-    Ok(number(base + by))
 }
 
 /// A number as JSON: whole if it is whole and exact.

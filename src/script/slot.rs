@@ -8,69 +8,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::sync::{Semaphore, watch};
 
-use crate::event::{Draft, Kind, Origin};
-use crate::store::{Batch, NewEvent, Position, Store};
+use crate::store::Position;
 
-use super::Host;
-use super::dispatch::LAST_RUNS;
 use super::error::{Fault, FaultKind};
 use super::generation::LoadError;
 use super::host::{Plan, Runner};
-use super::live::{Live, now};
+use super::live::Live;
+use super::shared::{Shared, host_event};
+use super::times::Times;
 use super::views::{Problem, ScriptView};
 
-/// How long runs of a replaced generation may go on.
-const DRAIN: Duration = Duration::from_secs(30);
 /// So many kills and rebuilds within [`STRIKE_WINDOW`] suspend a script.
 const STRIKES: usize = 10;
 /// See [`STRIKES`].
 const STRIKE_WINDOW: Duration = Duration::from_secs(60);
 /// The same line is logged at most once in this time; `script.error` tells of every failure.
 const SAME_LINE: Duration = Duration::from_secs(10);
-
-/// What the parts of the room share.
-pub(crate) struct Shared {
-    /// The store.
-    pub(crate) store: Store,
-    /// The rest of the program.
-    pub(crate) host: Arc<dyn Host>,
-    /// Where tasks run.
-    pub(crate) tracker: TaskTracker,
-    /// On which runtime.
-    pub(crate) runtime: Handle,
-    /// Ends everything.
-    pub(crate) stop: CancellationToken,
-}
-
-impl Shared {
-    /// Journals an event of the host. A failure is logged: nobody waits for it.
-    pub(crate) async fn emit(&self, draft: Draft) {
-        let name = draft.event.to_string();
-        let batch = Batch {
-            events: vec![NewEvent { draft, once: None }],
-            ..Batch::default()
-        };
-        if let Err(error) = self.store.commit(batch).await {
-            tracing::error!(target: "wharf::script", "the event {name} could not be journaled: {error}");
-        }
-    }
-}
-
-/// An event of the host about a script.
-pub(crate) fn host_event(name: &'static str, data: serde_json::Value) -> Draft {
-    Draft {
-        event: Kind::Named(name),
-        account: None,
-        timestamp: now(),
-        origin: Origin::Live,
-        data: data.as_object().cloned().unwrap_or_default(),
-    }
-}
 
 /// Whether it is the owner's own file or somebody else's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +43,21 @@ pub(crate) struct Slot {
     /// Where it comes from.
     pub(crate) origin: Origins,
     shared: Arc<Shared>,
+    /// Changed under the lock of `status`.
     runner: watch::Sender<Option<Arc<Runner>>>,
     status: Mutex<Status>,
+    /// Held while a VM is built anew, so that one that ends is replaced once for all its runs.
+    rebuilding: tokio::sync::Mutex<()>,
     position: Mutex<Option<Position>>,
+}
+
+/// What a kill came to.
+enum Strike {
+    /// It was of a version that is no longer in force.
+    NotInForce,
+    Counted,
+    /// The script is suspended; what was in force.
+    TooMany(Option<Arc<Runner>>),
 }
 
 #[derive(Default)]
@@ -113,6 +80,7 @@ impl Slot {
             shared: Arc::clone(shared),
             runner: watch::Sender::new(None),
             status: Mutex::default(),
+            rebuilding: tokio::sync::Mutex::default(),
             position: Mutex::default(),
         })
     }
@@ -164,13 +132,14 @@ impl Slot {
         };
         match self.start(Arc::new(plan), number).await {
             Ok(runner) => {
-                {
+                let old = {
                     let mut status = self.status();
                     status.refused = None;
                     status.suspended = false;
                     status.strikes.clear();
-                }
-                self.replace(Some(runner));
+                    self.runner.send_replace(Some(runner))
+                };
+                self.drain(old);
                 tracing::info!(target: "wharf::script", script = &*self.name, generation = number, "in force");
                 if tell {
                     let data = json!({ "script": &*self.name, "generation": number });
@@ -192,6 +161,11 @@ impl Slot {
         status.refused = Some(problem);
     }
 
+    /// The file can be read again, and is what is in force.
+    pub(crate) fn mend(&self) {
+        self.status().refused = None;
+    }
+
     /// Whether its file is gone.
     pub(crate) fn is_withdrawn(&self) -> bool {
         self.status().withdrawn
@@ -199,14 +173,15 @@ impl Slot {
 
     /// Its file is gone: takes the script out of force. What it has not handled waits, should the file come back.
     pub(crate) fn withdraw(&self) {
-        {
+        let old = {
             let mut status = self.status();
             status.refused = None;
             status.suspended = false;
             status.withdrawn = true;
-        }
+            self.runner.send_replace(None)
+        };
         tracing::info!(target: "wharf::script", script = &*self.name, "out of force: its file is gone, or it is not enabled");
-        self.replace(None);
+        self.drain(old);
     }
 
     /// Ends its thread although runs are under way; they start again another time.
@@ -219,35 +194,68 @@ impl Slot {
     /// A run failed: counts and reports it, and rebuilds or suspends where that is due.
     pub(crate) async fn failed(&self, runner: &Arc<Runner>, fault: &Fault) {
         self.report(runner, fault);
+        let rebuild = matches!(fault.kind, FaultKind::Memory | FaultKind::Gone);
         if fault.kind == FaultKind::Raised {
             return;
         }
-        let suspend = {
-            let mut status = self.status();
-            let now = Instant::now();
-            status.strikes.push_back(now);
-            while status
-                .strikes
-                .front()
-                .is_some_and(|first| now.duration_since(*first) > STRIKE_WINDOW)
-            {
-                status.strikes.pop_front();
-            }
-            let suspend = status.strikes.len() >= STRIKES && !status.suspended;
-            status.suspended |= suspend;
-            suspend
+        let _one = match rebuild {
+            true => Some(self.rebuilding.lock().await),
+            false => None,
         };
-        if suspend {
-            self.replace(None);
-            tracing::error!(target: "wharf::script", script = &*self.name, "suspended until its file changes: {}", fault.headline());
-            let reason = format!("{STRIKES} times stopped within a minute, at last: {}", fault.headline());
-            let data = json!({ "script": &*self.name, "reason": reason });
-            self.shared.emit(host_event("script.suspended", data)).await;
-        } else if fault.kind == FaultKind::Memory && self.is_current(runner) {
-            match self.start(Arc::clone(runner.plan()), runner.number()).await {
-                Ok(rebuilt) if self.is_current(runner) => self.replace(Some(rebuilt)),
-                Ok(_) => {}
-                Err(error) => self.refuse(Problem::of_load(&error)),
+        match self.strike(runner, fault.kind) {
+            // What a version does that is no longer in force says nothing of the one that is.
+            Strike::NotInForce => {}
+            Strike::Counted if rebuild => self.rebuild(runner, fault.kind).await,
+            Strike::Counted => {}
+            Strike::TooMany(old) => {
+                self.drain(old);
+                tracing::error!(target: "wharf::script", script = &*self.name, "suspended until its file changes: {}", fault.headline());
+                let reason = format!("{STRIKES} times stopped within a minute, at last: {}", fault.headline());
+                let data = json!({ "script": &*self.name, "reason": reason });
+                self.shared.emit(host_event("script.suspended", data)).await;
+            }
+        }
+    }
+
+    fn strike(&self, runner: &Arc<Runner>, kind: FaultKind) -> Strike {
+        let mut status = self.status();
+        let of_this_version = match self.current() {
+            // All runs of a VM that ended fail at once: it counts as long as it is not replaced.
+            Some(current) if kind == FaultKind::Gone => Arc::ptr_eq(&current, runner),
+            Some(current) => current.number() == runner.number(),
+            None => false,
+        };
+        if !of_this_version {
+            return Strike::NotInForce;
+        }
+        let now = Instant::now();
+        status.strikes.push_back(now);
+        while status
+            .strikes
+            .front()
+            .is_some_and(|first| now.duration_since(*first) > STRIKE_WINDOW)
+        {
+            status.strikes.pop_front();
+        }
+        if status.strikes.len() < STRIKES {
+            return Strike::Counted;
+        }
+        status.suspended = true;
+        Strike::TooMany(self.runner.send_replace(None))
+    }
+
+    /// Puts a new VM of the same version in force, if `runner` still is.
+    async fn rebuild(&self, runner: &Arc<Runner>, kind: FaultKind) {
+        if !self.is_current(runner) {
+            return;
+        }
+        match self.start(Arc::clone(runner.plan()), runner.number()).await {
+            Ok(rebuilt) => self.swap(runner, Some(rebuilt)),
+            Err(error) => {
+                self.refuse(Problem::of_load(&error));
+                if kind == FaultKind::Gone {
+                    self.swap(runner, None);
+                }
             }
         }
     }
@@ -298,25 +306,38 @@ impl Slot {
             host: Arc::clone(&self.shared.host),
             tracker: self.shared.tracker.clone(),
             runtime: self.shared.runtime.clone(),
+            listing: Arc::new(Semaphore::new(1)),
         };
         Runner::start(plan, number, world, &self.shared.tracker).await
     }
 
-    fn replace(&self, runner: Option<Arc<Runner>>) {
-        let Some(old) = self.runner.send_replace(runner) else {
-            return;
+    /// Replaces `runner`, unless another one is in force by now.
+    fn swap(&self, runner: &Arc<Runner>, by: Option<Arc<Runner>>) {
+        let old = {
+            let _status = self.status();
+            match self.is_current(runner) {
+                true => self.runner.send_replace(by),
+                false => None,
+            }
         };
+        self.drain(old);
+    }
+
+    /// Lets the runs of a version end that is no longer in force.
+    fn drain(&self, old: Option<Arc<Runner>>) {
+        let Some(old) = old else { return };
         // Weak: a thread whose runs are done ends at once.
         let (ended, stop) = (old.ended(), self.shared.stop.clone());
         let old = Arc::downgrade(&old);
+        let Times { drain, last_runs, .. } = self.shared.times;
         self.shared.tracker.spawn_on(
             async move {
                 tokio::select! {
                     () = ended.cancelled() => return,
-                    () = tokio::time::sleep(DRAIN) => {}
+                    () = tokio::time::sleep(drain) => {}
                     () = async {
                         stop.cancelled().await;
-                        tokio::time::sleep(LAST_RUNS).await;
+                        tokio::time::sleep(last_runs).await;
                     } => {}
                 }
                 if let Some(old) = old.upgrade() {
@@ -327,7 +348,8 @@ impl Slot {
         );
     }
 
-    fn is_current(&self, runner: &Arc<Runner>) -> bool {
+    /// Whether this very VM is in force.
+    pub(crate) fn is_current(&self, runner: &Arc<Runner>) -> bool {
         self.runner
             .borrow()
             .as_ref()

@@ -4,4 +4,7 @@ mod bench;
 mod edits;
 mod gates;
 mod limits;
+mod queue;
 mod runs;
+mod stuck;
+mod tries;

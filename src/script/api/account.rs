@@ -17,8 +17,12 @@ use super::{Body, Caller, Desk, Row, not_permitted};
 
 /// Longest text of a message, in characters as WhatsApp counts them (UTF-16).
 const MAX_TEXT: usize = 65_536;
-/// Longest address of a chat.
+/// Longest address of a chat, in bytes.
 const MAX_ADDRESS: usize = 128;
+/// Longest id of a message that is quoted, in bytes.
+const MAX_ID: usize = 256;
+/// Bytes of all ids that a message mentions: a group of a thousand.
+const MAX_MENTIONS: usize = 64 * 1024;
 
 /// `account` and the methods of what it answers.
 pub(crate) const ROWS: &[Row] = &[
@@ -169,7 +173,10 @@ pub(crate) fn content(args: &Args, what: &Value, answers: Option<&str>) -> Resul
         },
         other => Some(args.as_text("quote", &other)?),
     };
-    let mentions = match args.json("mentions", &args.field(Some(table), "mentions")?)? {
+    if quote.as_ref().is_some_and(|id| id.len() > MAX_ID) {
+        return Err(args.refuse(&format!("quote is longer than {MAX_ID} bytes")));
+    }
+    let mentions = match args.json_within("mentions", &args.field(Some(table), "mentions")?, MAX_MENTIONS)? {
         serde_json::Value::Null => Vec::new(),
         list => serde_json::from_value(list).map_err(|_| args.refuse("mentions must be a list of ids"))?,
     };

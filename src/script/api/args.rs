@@ -41,7 +41,7 @@ impl Args {
     /// A text; a number is taken as its text.
     ///
     /// # Errors
-    /// If it is anything else, or not UTF-8.
+    /// If it is anything else, not UTF-8, or longer than [`convert::MAX_BYTES`], more than any function can use.
     pub(crate) fn text(&mut self, what: &str) -> Result<String, Refusal> {
         let value = self.any();
         self.as_text(what, &value)
@@ -50,6 +50,10 @@ impl Args {
     /// [`Args::text`] of a value that was taken before.
     pub(crate) fn as_text(&self, what: &str, value: &Value) -> Result<String, Refusal> {
         match value {
+            Value::String(text) if text.as_bytes().len() > convert::MAX_BYTES => {
+                let (size, most) = (text.as_bytes().len(), convert::MAX_BYTES);
+                Err(self.refuse(&format!("{what} has {size} bytes; at most {most} fit")))
+            }
             Value::String(text) => {
                 let text = text
                     .to_str()
@@ -115,7 +119,12 @@ impl Args {
 
     /// Any value as JSON.
     pub(crate) fn json(&self, what: &str, value: &Value) -> Result<serde_json::Value, Refusal> {
-        convert::to_json(value).map_err(|text| self.refuse(&format!("{what}: {text}")))
+        self.json_within(what, value, convert::MAX_BYTES)
+    }
+
+    /// Any value as JSON with at most `bytes` bytes of text.
+    pub(crate) fn json_within(&self, what: &str, value: &Value, bytes: usize) -> Result<serde_json::Value, Refusal> {
+        convert::to_json_within(value, bytes).map_err(|text| self.refuse(&format!("{what}: {text}")))
     }
 }
 

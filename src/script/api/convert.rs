@@ -3,7 +3,7 @@
 //! In: values of either side. Out: values of the other. An object that had a `null` keeps the knowledge, and an array that it
 //! is one, so that what goes to Lua and back is the same JSON. Must not run a script's code: metamethods are not called.
 
-use mlua::{Lua, Table, Value};
+use mlua::{Lua, LuaString, Table, Value};
 use serde_json::{Map, Value as Json};
 
 use crate::script::run::number;
@@ -15,6 +15,9 @@ use super::event::EventObject;
 const MAX_DEPTH: usize = 64;
 /// Values in one conversion, so that a small table cannot grow to a large text by sharing its parts.
 const MAX_VALUES: usize = 100_000;
+/// Bytes of text in one conversion, and of JSON that is read: four times what a delivery can have. They lie outside the
+/// memory of the VM, which is why they are counted before they are copied.
+pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 
 /// Metatable field with the names of an object's nulls.
 const NULLS: &str = "__nulls";
@@ -24,41 +27,85 @@ const ARRAY: &str = "__array";
 /// A Lua value as JSON.
 ///
 /// # Errors
-/// A sentence: a function, a cycle, a key that is no text, a number that JSON does not have, text that is not UTF-8.
+/// A sentence: a function, a cycle, a key that is no text, a number that JSON does not have, text that is not UTF-8, too much.
 pub(crate) fn to_json(value: &Value) -> Result<Json, String> {
-    let mut left = MAX_VALUES;
+    to_json_within(value, MAX_BYTES)
+}
+
+/// [`to_json`] of what has at most `bytes` bytes of text.
+///
+/// # Errors
+/// As [`to_json`].
+pub(crate) fn to_json_within(value: &Value, bytes: usize) -> Result<Json, String> {
+    let mut left = Left {
+        values: MAX_VALUES,
+        bytes,
+        most: bytes,
+    };
     convert(value, 0, &mut left)
 }
 
-fn convert(value: &Value, depth: usize, left: &mut usize) -> Result<Json, String> {
+/// What a conversion may still take.
+struct Left {
+    values: usize,
+    bytes: usize,
+    most: usize,
+}
+
+impl Left {
+    fn value(&mut self) -> Result<(), String> {
+        self.values = self
+            .values
+            .checked_sub(1)
+            .ok_or_else(|| format!("more than {MAX_VALUES} values"))?;
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: usize) -> Result<(), String> {
+        self.bytes = self
+            .bytes
+            .checked_sub(bytes)
+            .ok_or_else(|| format!("more than {} bytes of text", self.most))?;
+        Ok(())
+    }
+
+    /// A text, counted before it is copied.
+    fn text(&mut self, text: &LuaString, what: &str) -> Result<String, String> {
+        self.bytes(text.as_bytes().len())?;
+        let text = text.to_str().map_err(|_| format!("{what} is not valid UTF-8"))?;
+        Ok(text.to_owned())
+    }
+}
+
+fn convert(value: &Value, depth: usize, left: &mut Left) -> Result<Json, String> {
     if depth > MAX_DEPTH {
         return Err(format!(
             "tables are nested deeper than {MAX_DEPTH}, or one holds itself"
         ));
     }
-    *left = left
-        .checked_sub(1)
-        .ok_or_else(|| format!("more than {MAX_VALUES} values"))?;
+    left.value()?;
     match value {
         Value::Nil => Ok(Json::Null),
         Value::Boolean(flag) => Ok(Json::Bool(*flag)),
         Value::Integer(whole) => Ok(Json::from(*whole)),
         Value::Number(value) if value.is_finite() => Ok(number(*value)),
         Value::Number(value) => Err(format!("{value} has no form in JSON")),
-        Value::String(text) => {
-            let text = text.to_str().map_err(|_| "a text is not valid UTF-8".to_owned())?;
-            Ok(Json::String(text.to_owned()))
-        }
+        Value::String(text) => left.text(text, "a text").map(Json::String),
         Value::Table(table) => convert_table(table, depth, left),
         Value::UserData(object) => match object.borrow::<EventObject>() {
-            Ok(event) => Ok(event.json()),
+            Ok(event) => {
+                let json = event.json();
+                // One event is small; a table with a thousand references to it is not.
+                left.bytes(json.to_string().len())?;
+                Ok(json)
+            }
             Err(_) => Err("an object has no form in JSON".to_owned()),
         },
         other => Err(format!("{} has no form in JSON", kind(other))),
     }
 }
 
-fn convert_table(table: &Table, depth: usize, left: &mut usize) -> Result<Json, String> {
+fn convert_table(table: &Table, depth: usize, left: &mut Left) -> Result<Json, String> {
     let says = |error: mlua::Error| error.to_string();
     let metatable = table.metatable();
     let is_array = match &metatable {
@@ -88,10 +135,7 @@ fn convert_table(table: &Table, depth: usize, left: &mut usize) -> Result<Json, 
     for pair in table.pairs::<Value, Value>() {
         let (key, value) = pair.map_err(says)?;
         let key = match &key {
-            Value::String(text) => text
-                .to_str()
-                .map_err(|_| "a key is not valid UTF-8".to_owned())?
-                .to_owned(),
+            Value::String(text) => left.text(text, "a key")?,
             Value::Integer(number) => number.to_string(),
             Value::Number(number) => number.to_string(),
             other => return Err(format!("{} cannot be a key in JSON", kind(other))),
@@ -99,8 +143,10 @@ fn convert_table(table: &Table, depth: usize, left: &mut usize) -> Result<Json, 
         object.insert(key, convert(&value, depth + 1, left)?);
     }
     if let Some(nulls) = metatable.and_then(|metatable| metatable.raw_get::<Table>(NULLS).ok()) {
-        for name in nulls.sequence_values::<String>() {
-            object.entry(name.map_err(says)?).or_insert(Json::Null);
+        for name in nulls.sequence_values::<LuaString>() {
+            left.value()?;
+            let name = left.text(&name.map_err(says)?, "a key")?;
+            object.entry(name).or_insert(Json::Null);
         }
     }
     Ok(Json::Object(object))

@@ -14,6 +14,8 @@ use super::{Body, Caller, Desk, Row};
 
 /// Bytes of one line; what is longer is cut.
 const MAX_LINE: usize = 8 * 1024;
+/// Bytes of text in the fields of a line.
+const MAX_FIELDS: usize = 64 * 1024;
 
 /// `log.*`
 pub(crate) const ROWS: &[Row] = &[
@@ -46,17 +48,30 @@ pub(crate) const ROWS: &[Row] = &[
 fn write(caller: &Caller, mut args: Args, level: Level) -> Result<Value, Refusal> {
     let text = match args.any() {
         Value::Nil => return Err(args.refuse("there is no text")),
-        value => value.to_string().map_err(|error| args.refuse(&error.to_string()))?,
+        value => shown(&value).map_err(|error| args.refuse(&error.to_string()))?,
     };
     let fields = match args.any() {
         Value::Nil => serde_json::Map::new(),
-        value => match args.json("the fields", &value)? {
+        value => match args.json_within("the fields", &value, MAX_FIELDS)? {
             serde_json::Value::Object(fields) => fields,
             _ => return Err(args.refuse("the fields must be a table with names")),
         },
     };
     line(&caller.desk, level, text, fields);
     Ok(Value::Nil)
+}
+
+/// The beginning of a value's text, no more than a line holds: a long one is not copied out of the VM.
+fn shown(value: &Value) -> mlua::Result<String> {
+    let mut text = match value {
+        Value::String(text) => {
+            let bytes = text.as_bytes();
+            String::from_utf8_lossy(bytes.get(..MAX_LINE).unwrap_or(&bytes)).into_owned()
+        }
+        other => other.to_string()?,
+    };
+    text.truncate(text.floor_char_boundary(MAX_LINE));
+    Ok(text)
 }
 
 fn line(desk: &Rc<Desk>, level: Level, mut text: String, fields: serde_json::Map<String, serde_json::Value>) {
@@ -76,9 +91,18 @@ fn line(desk: &Rc<Desk>, level: Level, mut text: String, fields: serde_json::Map
 pub(crate) fn print(lua: &Lua, desk: &Rc<Desk>) -> mlua::Result<Function> {
     let desk = Rc::downgrade(desk);
     lua.create_function(move |_, values: MultiValue| {
-        let texts: Vec<String> = values.iter().map(Value::to_string).collect::<mlua::Result<_>>()?;
+        let mut text = String::new();
+        for (at, value) in values.iter().enumerate() {
+            if text.len() > MAX_LINE {
+                break;
+            }
+            if at > 0 {
+                text.push('\t');
+            }
+            text.push_str(&shown(value)?);
+        }
         if let Some(desk) = desk.upgrade() {
-            line(&desk, Level::Info, texts.join("\t"), serde_json::Map::new());
+            line(&desk, Level::Info, text, serde_json::Map::new());
         }
         Ok(())
     })

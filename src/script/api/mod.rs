@@ -17,10 +17,11 @@ use crate::event::Kind;
 use super::error::{suggestion, to_lua};
 use super::filter::Filter;
 use super::generation::Registered;
-use super::manifest::{API, Permissions};
+use super::manifest::API;
 use super::meter::Meter;
+use super::permissions::Permissions;
 use super::run::{Refusal, Run};
-use super::vm::OURS;
+use super::vm::ours;
 use super::world::World;
 use args::Args;
 
@@ -105,7 +106,6 @@ pub(crate) struct Desk {
 /// Tables of a VM that objects refer to.
 struct Objects {
     methods: HashMap<&'static str, Table>,
-    failure: Rc<Table>,
     stop: Table,
 }
 
@@ -185,6 +185,11 @@ impl Desk {
         self.loading.get()
     }
 
+    /// Handlers and gates that the file has registered so far.
+    pub(crate) fn registered(&self) -> usize {
+        self.registered.borrow().len()
+    }
+
     /// Keeps what the file registers.
     pub(crate) fn register(&self, event: Kind, filter: Filter, function: Function, gate: bool) {
         self.registered.borrow_mut().add(event, filter, function, gate);
@@ -250,8 +255,8 @@ return { __tostring = function(failure) return failure.message end, __metatable 
 
 /// Puts the API into a VM: the global `wharf`, and `print`.
 pub(crate) fn install(lua: &Lua, desk: &Rc<Desk>, config: &Map<String, serde_json::Value>) -> mlua::Result<()> {
-    let wrap = lua.load(WRAP).set_name(format!("={OURS}")).into_function()?;
-    let failure: Table = lua.load(FAILURE).set_name(format!("={OURS}")).call(())?;
+    let wrap = ours(lua, WRAP).into_function()?;
+    let failure: Table = ours(lua, FAILURE).call(())?;
     let failure = Rc::new(failure);
     let stop = lua.create_table()?;
     stop.set_readonly(true);
@@ -284,7 +289,7 @@ pub(crate) fn install(lua: &Lua, desk: &Rc<Desk>, config: &Map<String, serde_jso
     }
     lua.globals().raw_set("wharf", strict(lua, "wharf", &root)?)?;
     lua.globals().raw_set("print", log::print(lua, desk)?)?;
-    desk.objects.set(Objects { methods, failure, stop }).ok();
+    desk.objects.set(Objects { methods, stop }).ok();
     Ok(())
 }
 
@@ -310,10 +315,7 @@ fn strict(lua: &Lua, title: &str, fields: &Table) -> mlua::Result<Table> {
         let hint = suggestion(&name, known.iter().map(String::as_str));
         Ok(format!("{title} has no '{name}'{hint}"))
     })?;
-    let table: Table = lua
-        .load(STRICT)
-        .set_name(format!("={OURS}"))
-        .call((fields.clone(), missing))?;
+    let table: Table = ours(lua, STRICT).call((fields.clone(), missing))?;
     table.set_readonly(true);
     Ok(table)
 }

@@ -13,6 +13,11 @@ use crate::script::run::Refusal;
 use super::args::{Args, kind};
 use super::{Body, Caller, Row, not_permitted};
 
+/// Bytes of text in a filter. Filters lie outside the memory of the VM.
+const MAX_FILTER: usize = 16 * 1024;
+/// Handlers and gates of one script; each is asked about each event.
+const MAX_HANDLERS: usize = 1000;
+
 /// `on`, `gate`, `stop`
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -48,7 +53,7 @@ fn register(caller: &Caller, mut args: Args, gate: bool) -> Result<Value, Refusa
     let (filter, handler) = match args.any() {
         Value::Function(handler) => (Filter::default(), Value::Function(handler)),
         filter @ Value::Table(_) => {
-            let json = args.json("the filter", &filter)?;
+            let json = args.json_within("the filter", &filter, MAX_FILTER)?;
             (Filter::parse(&json).map_err(|text| args.refuse(&text))?, args.any())
         }
         other => return Err(args.refuse(&format!("a function or a filter comes second, not {}", kind(&other)))),
@@ -60,6 +65,9 @@ fn register(caller: &Caller, mut args: Args, gate: bool) -> Result<Value, Refusa
         return Err(not_permitted(format!(
             "plugin.toml does not declare the event '{name}'"
         )));
+    }
+    if caller.desk.registered() >= MAX_HANDLERS {
+        return Err(args.refuse(&format!("more than {MAX_HANDLERS} handlers in one script")));
     }
     caller.desk.register(event, filter, handler, gate);
     Ok(Value::Nil)

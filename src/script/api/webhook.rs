@@ -4,7 +4,7 @@
 
 use mlua::Value;
 
-use crate::script::run::Refusal;
+use crate::script::run::{Refusal, body_fits};
 
 use super::args::Args;
 use super::{Body, Caller, Row, not_permitted};
@@ -36,7 +36,11 @@ fn post(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
     let endpoint = args.text("the endpoint")?;
     let body = match args.any() {
         Value::Nil => return Err(args.refuse("there is no body")),
-        Value::String(text) => text.as_bytes().to_vec(),
+        Value::String(text) => {
+            // Before it is copied out of the VM.
+            body_fits(text.as_bytes().len())?;
+            text.as_bytes().to_vec()
+        }
         other => args.json("the body", &other)?.to_string().into_bytes(),
     };
     if !caller.desk.permissions().endpoint(&endpoint) {

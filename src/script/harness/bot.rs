@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use mlua::{AnyUserData, Lua, UserData, UserDataMethods, Value as LuaValue};
+use mlua::Value as LuaValue;
 use serde_json::{Map, Value, json};
 
 use crate::action::FailureKind;
@@ -24,19 +24,12 @@ use crate::script::filter::parse_duration;
 use crate::script::generation::{self, Generation, Setup};
 use crate::script::listing;
 use crate::script::run::Place;
+use crate::script::times::Times;
 use crate::script::vm::Limits;
 use crate::script::world::World;
 
 use super::expect;
 use super::world::Invented;
-
-/// Waits after a failed try, as the host has them; then the run is dead.
-const TRIES: [Duration; 4] = [
-    Duration::from_secs(1),
-    Duration::from_secs(10),
-    Duration::from_secs(60),
-    Duration::from_secs(300),
-];
 
 /// An event that waits in its chat's lane: for its next try, or for the one before it.
 struct Waiting {
@@ -60,11 +53,11 @@ const OPTIONS: &[&str] = &["config", "now", "zone", "accounts", "endpoints"];
 /// Fields of `bot:message{…}` that are not fields of the message.
 const ABOUT: &[&str] = &["account", "age", "name", "origin"];
 
-fn wrong(text: impl Into<String>) -> mlua::Error {
+pub(super) fn wrong(text: impl Into<String>) -> mlua::Error {
     mlua::Error::runtime(text.into())
 }
 
-fn object_of(value: &LuaValue, what: &str) -> mlua::Result<Map<String, Value>> {
+pub(super) fn object_of(value: &LuaValue, what: &str) -> mlua::Result<Map<String, Value>> {
     match convert::to_json(value).map_err(wrong)? {
         Value::Object(map) => Ok(map),
         Value::Null => Ok(Map::new()),
@@ -84,7 +77,7 @@ impl Bot {
     /// Loads the file into an invented world.
     pub(super) fn start(file: &Path, options: &LuaValue, limits: &Limits, host: &Config) -> mlua::Result<Rc<Self>> {
         let options = object_of(options, "the options of wharf.test")?;
-        for key in options.keys().filter(|key| !OPTIONS.contains(&key.as_str())) {
+        if let Some(key) = options.keys().find(|key| !OPTIONS.contains(&key.as_str())) {
             return Err(wrong(format!(
                 "wharf.test has no option '{key}'{}",
                 suggestion(key, OPTIONS.iter().copied())
@@ -95,11 +88,8 @@ impl Bot {
             _ => Map::new(),
         };
         let plan = listing::plan(file, limits, |_, _| given.clone()).map_err(|error| wrong(error.to_string()))?;
-        let zone = options
-            .get("zone")
-            .or_else(|| plan.config.get("zone"))
-            .and_then(Value::as_str)
-            .unwrap_or("UTC");
+        // Not the script's own setting of that name: the host does not look at it either.
+        let zone = options.get("zone").and_then(Value::as_str).unwrap_or("UTC");
         let zone = TimeZone::get(zone).map_err(|_| wrong(format!("there is no time zone '{zone}'")))?;
         let now = options.get("now").and_then(Value::as_str).unwrap_or("2026-01-05T12:00");
         let now: DateTime = now
@@ -114,7 +104,6 @@ impl Bot {
             texts(&options, "endpoints", &endpoints),
         ));
         let setup = Setup {
-            number: 1,
             limits: plan.limits,
             config: plan.config,
             permissions: plan.permissions,
@@ -192,7 +181,7 @@ impl Bot {
             let Some(queue) = lanes.get_mut(lane) else {
                 return Ok(());
             };
-            match (fault, TRIES.get(tries), queue.front_mut()) {
+            match (fault, Times::default().retries.get(tries), queue.front_mut()) {
                 (Err(fault), Some(wait), Some(head)) => {
                     head.tries += 1;
                     head.due = self.world.now() + millis(*wait);
@@ -224,7 +213,7 @@ impl Bot {
         self.world.commit(ran.map_err(|fault| fault.headline())?)
     }
 
-    async fn message(&self, fields: Map<String, Value>) -> mlua::Result<()> {
+    pub(super) async fn message(&self, fields: Map<String, Value>) -> mlua::Result<()> {
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
         let age = text("age")
             .map(parse_duration)
@@ -272,7 +261,7 @@ impl Bot {
         self.happen(kind, Some(account), timestamp, origin, data).await
     }
 
-    async fn event(&self, name: &str, data: Map<String, Value>) -> mlua::Result<()> {
+    pub(super) async fn event(&self, name: &str, data: Map<String, Value>) -> mlua::Result<()> {
         let known = crate::event::names();
         let kind = Kind::parse(name).ok_or_else(|| wrong(format!("no event '{name}'{}", suggestion(name, known))))?;
         let account = name.starts_with("account.").then(|| self.world.first_account());
@@ -280,7 +269,7 @@ impl Bot {
     }
 
     /// Lets time pass: whatever becomes due on the way is worked on at its time.
-    async fn advance(&self, by: Duration) -> mlua::Result<()> {
+    pub(super) async fn advance(&self, by: Duration) -> mlua::Result<()> {
         let end = self.world.now() + millis(by);
         loop {
             let due = {
@@ -299,7 +288,7 @@ impl Bot {
         Ok(())
     }
 
-    fn fail(&self, what: &str, kind: &str) -> mlua::Result<()> {
+    pub(super) fn fail(&self, what: &str, kind: &str) -> mlua::Result<()> {
         if what != "send" {
             return Err(wrong(format!("bot:fail(\"{what}\"): only \"send\" can fail")));
         }
@@ -316,7 +305,7 @@ impl Bot {
         Ok(())
     }
 
-    fn expect_sent(&self, expected: &Map<String, Value>) -> mlua::Result<()> {
+    pub(super) fn expect_sent(&self, expected: &Map<String, Value>) -> mlua::Result<()> {
         let Some(said) = self.world.sent.borrow_mut().pop_front() else {
             self.still_fine()?;
             return Err(wrong(format!(
@@ -327,7 +316,7 @@ impl Bot {
         expect::said(expected, &said).map_err(wrong)
     }
 
-    fn expect_webhook(&self, expected: &Map<String, Value>) -> mlua::Result<()> {
+    pub(super) fn expect_webhook(&self, expected: &Map<String, Value>) -> mlua::Result<()> {
         let Some(posted) = self.world.posted.borrow_mut().pop_front() else {
             self.still_fine()?;
             return Err(wrong(format!(
@@ -338,7 +327,7 @@ impl Bot {
         expect::posted(expected, &posted).map_err(wrong)
     }
 
-    fn expect_nothing(&self) -> mlua::Result<()> {
+    pub(super) fn expect_nothing(&self) -> mlua::Result<()> {
         if let Some(said) = self.world.sent.borrow().front() {
             return Err(wrong(format!("expected nothing, but {}", expect::tell_said(said))));
         }
@@ -351,7 +340,7 @@ impl Bot {
         Ok(())
     }
 
-    fn expect_stopped(&self) -> mlua::Result<()> {
+    pub(super) fn expect_stopped(&self) -> mlua::Result<()> {
         if self.stopped.get() {
             Ok(())
         } else {
@@ -359,7 +348,7 @@ impl Bot {
         }
     }
 
-    fn expect_error(&self, part: &str) -> mlua::Result<()> {
+    pub(super) fn expect_error(&self, part: &str) -> mlua::Result<()> {
         match self.fault.take() {
             Some(fault) if fault.contains(part) => Ok(()),
             Some(fault) => Err(wrong(format!("expected an error with '{part}', but it is: {fault}"))),
@@ -367,7 +356,7 @@ impl Bot {
         }
     }
 
-    fn expect_kv(&self, key: &str, wanted: &Value) -> mlua::Result<()> {
+    pub(super) fn expect_kv(&self, key: &str, wanted: &Value) -> mlua::Result<()> {
         let found = self.world.key(key).map_or(Value::Null, |kept| kept.value);
         let same = found == *wanted || (found.is_number() && found.as_f64() == wanted.as_f64());
         if same {
@@ -380,56 +369,4 @@ impl Bot {
 
 fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// The bot as the test holds it; empty only in the one that [`prepare`] makes.
-struct Handle(Option<Rc<Bot>>);
-
-impl Handle {
-    fn bot(&self) -> mlua::Result<Rc<Bot>> {
-        self.0.clone().ok_or_else(|| wrong("this bot is gone"))
-    }
-}
-
-impl UserData for Handle {
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        let what = "what is expected";
-        methods.add_async_method("message", |_, this, fields: LuaValue| {
-            let bot = this.bot();
-            async move { bot?.message(object_of(&fields, "a message")?).await }
-        });
-        methods.add_async_method("event", |_, this, (name, data): (String, LuaValue)| {
-            let bot = this.bot();
-            async move { bot?.event(&name, object_of(&data, "the data of an event")?).await }
-        });
-        methods.add_async_method("advance", |_, this, by: String| {
-            let bot = this.bot();
-            async move { bot?.advance(parse_duration(&by).map_err(wrong)?).await }
-        });
-        methods.add_method("fail", |_, this, (what, kind): (String, String)| {
-            this.bot()?.fail(&what, &kind)
-        });
-        methods.add_method("expect_sent", move |_, this, wanted: LuaValue| {
-            this.bot()?.expect_sent(&object_of(&wanted, what)?)
-        });
-        methods.add_method("expect_webhook", move |_, this, wanted: LuaValue| {
-            this.bot()?.expect_webhook(&object_of(&wanted, what)?)
-        });
-        methods.add_method("expect_nothing", |_, this, ()| this.bot()?.expect_nothing());
-        methods.add_method("expect_stopped", |_, this, ()| this.bot()?.expect_stopped());
-        methods.add_method("expect_error", |_, this, part: String| this.bot()?.expect_error(&part));
-        methods.add_method("expect_kv", |_, this, (key, wanted): (String, LuaValue)| {
-            this.bot()?.expect_kv(&key, &convert::to_json(&wanted).map_err(wrong)?)
-        });
-    }
-}
-
-/// Makes the methods of bots, which can be done only while the VM still has its `coroutine` library.
-pub(super) fn prepare(lua: &Lua) -> mlua::Result<()> {
-    lua.create_userdata(Handle(None)).map(drop)
-}
-
-/// Hands a bot to Lua.
-pub(super) fn object(lua: &Lua, bot: Rc<Bot>) -> mlua::Result<AnyUserData> {
-    lua.create_userdata(Handle(Some(bot)))
 }

@@ -6,6 +6,7 @@
 
 mod bot;
 mod expect;
+mod handle;
 mod world;
 
 use std::cell::RefCell;
@@ -167,7 +168,7 @@ async fn run_source(source: &Source, stage: &Rc<Stage>) -> Result<(), String> {
     let lua = vm::build(&stage.limits, &meter, |lua| install(lua, stage))
         .map_err(|error| format!("the VM cannot be made: {error}"))?;
     let says = |error: &mlua::Error| Fault::of(error, source).render(&source.text);
-    let chunk = lua.load(source.text.as_str()).set_name(format!("={}", source.file));
+    let chunk = vm::chunk(&lua, &source.text, &source.file);
     let chunk = chunk.into_function().map_err(|error| says(&error))?;
     let tally = Tally::new(FILE_TIME);
     match meter.watch(&tally, FILE_TIME, chunk.call_async::<()>(())).await {
@@ -186,7 +187,7 @@ impl Stage {
 
 /// Puts `wharf.case` and `wharf.test` into the test's VM.
 fn install(lua: &Lua, stage: &Rc<Stage>) -> mlua::Result<()> {
-    bot::prepare(lua)?;
+    handle::prepare(lua)?;
     let wharf = lua.create_table()?;
     let at = Rc::clone(stage);
     let case = lua.create_async_function(move |_, (name, body): (String, Function)| {
@@ -217,7 +218,7 @@ fn install(lua: &Lua, stage: &Rc<Stage>) -> mlua::Result<()> {
     let test = lua.create_function(move |lua, (file, options): (String, Value)| {
         let bot = Bot::start(&at.folder.join(&file), &options, &at.limits, &at.config)?;
         at.bots.borrow_mut().push(Rc::clone(&bot));
-        bot::object(lua, bot)
+        handle::object(lua, bot)
     })?;
     wharf.raw_set("test", test)?;
     wharf.set_readonly(true);

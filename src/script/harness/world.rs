@@ -93,32 +93,29 @@ impl Invented {
 
     fn write(&self, write: Write, version: u64) -> Result<(), String> {
         let mut keys = self.keys.borrow_mut();
-        let value = match write.change {
+        let (value, expires_at) = match write.change {
             Change::Delete => {
                 keys.remove(&write.key);
                 return Ok(());
             }
-            Change::Set(value) => value,
+            Change::Set(value) => (value, write.expires_at),
             Change::Incr(by) => {
                 let now = self.now.get();
                 let live = keys
                     .get(&write.key)
                     .filter(|entry| entry.expires_at.is_none_or(|at| at > now));
-                match live.map(|entry| &entry.kept.value) {
+                // As the store does it: without an end of its own, it ends as before.
+                let expires_at = write.expires_at.or(live.and_then(|entry| entry.expires_at));
+                let sum = match live.map(|entry| &entry.kept.value) {
                     None => number(by),
                     Some(Value::Number(base)) => number(base.as_f64().unwrap_or_default() + by),
                     Some(other) => return Err(format!("kv.incr: '{}' is not a number but {other}", write.key)),
-                }
+                };
+                (sum, expires_at)
             }
         };
         let kept = Kept { value, version };
-        keys.insert(
-            write.key,
-            Entry {
-                kept,
-                expires_at: write.expires_at,
-            },
-        );
+        keys.insert(write.key, Entry { kept, expires_at });
         Ok(())
     }
 

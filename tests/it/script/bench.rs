@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt as _;
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use wharf::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
 use wharf::config::{Config, Sources};
 use wharf::event::{Draft, Event, Kind, Origin};
-use wharf::script::{AccountState, Deps, Host, ScriptView, Scripts};
+use wharf::script::{AccountState, Deps, Host, ScriptView, Scripts, Times};
 use wharf::store::{Batch, Intent, NewEvent, Store};
 
 /// Longest time for anything here, on a busy machine.
@@ -48,6 +48,40 @@ pub(super) struct Recorder {
     held: Mutex<HashMap<String, Arc<Notify>>>,
     /// Texts that are refused.
     refused: Mutex<Vec<String>>,
+    /// Endpoints of these names are not answered about until that is allowed: the script's thread stands still.
+    stops: Mutex<HashMap<String, Arc<Stop>>>,
+}
+
+/// A place where a script's thread stands still.
+#[derive(Default)]
+pub(super) struct Stop {
+    arrived: watch::Sender<usize>,
+    allowed: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Stop {
+    fn stand(&self) {
+        self.arrived.send_modify(|arrived| *arrived += 1);
+        let mut allowed = self.allowed.lock().unwrap();
+        while *allowed == 0 {
+            allowed = self.changed.wait(allowed).unwrap();
+        }
+        *allowed -= 1;
+    }
+
+    /// Waits until a thread has come here so often.
+    pub(super) async fn until_arrived(&self, times: usize) {
+        let mut arrived = self.arrived.subscribe();
+        let found = tokio::time::timeout(PATIENCE, arrived.wait_for(|arrived| *arrived >= times)).await;
+        assert!(found.is_ok(), "no thread came");
+    }
+
+    /// Lets so many go on, also those that come later.
+    pub(super) fn allow(&self, times: usize) {
+        *self.allowed.lock().unwrap() += times;
+        self.changed.notify_all();
+    }
 }
 
 impl Recorder {
@@ -58,6 +92,7 @@ impl Recorder {
             asked: watch::Sender::default(),
             held: Mutex::default(),
             refused: Mutex::default(),
+            stops: Mutex::default(),
         })
     }
 
@@ -68,6 +103,11 @@ impl Recorder {
 
     pub(super) fn refuse(&self, text: &str) {
         self.refused.lock().unwrap().push(text.to_owned());
+    }
+
+    /// Makes threads stand still that ask for this endpoint.
+    pub(super) fn stop_at(&self, endpoint: &str) -> Arc<Stop> {
+        Arc::clone(self.stops.lock().unwrap().entry(endpoint.to_owned()).or_default())
     }
 
     pub(super) fn sent(&self) -> Vec<Sending> {
@@ -169,6 +209,11 @@ impl Host for Recorder {
     }
 
     fn has_endpoint(&self, name: &str) -> bool {
+        assert_ne!(name, "panic", "as a test wants it");
+        let stop = self.stops.lock().unwrap().get(name).cloned();
+        if let Some(stop) = stop {
+            stop.stand();
+        }
         name == "crm"
     }
 }
@@ -180,6 +225,7 @@ pub(super) struct Bench {
     pub(super) host: Arc<Recorder>,
     config: watch::Sender<Arc<Config>>,
     scripts: Option<Scripts>,
+    pub(super) times: Times,
 }
 
 impl Bench {
@@ -196,6 +242,7 @@ impl Bench {
             host,
             config,
             scripts: None,
+            times: Times::default(),
         }
     }
 
@@ -220,7 +267,7 @@ impl Bench {
     }
 
     pub(super) async fn start(&mut self) {
-        self.scripts = Some(Scripts::open(self.deps()).await.unwrap());
+        self.scripts = Some(Scripts::open_with(self.deps(), self.times).await.unwrap());
     }
 
     pub(super) async fn stop(&mut self) {

@@ -161,3 +161,106 @@ actions = ['reply']\n[config]\nhello = { type = 'string', default = 'hello' }\n"
     bench.host.until_text("good day").await;
     assert_eq!(bench.view("two").unwrap().generation, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_is_saved_while_the_host_works_begins_at_the_end_of_the_journal() {
+    let bench = Bench::with(&[("bot", &answers("bot"))]).await;
+    bench.message("a@c.us", "1").await;
+    bench.host.until_text("bot 1").await;
+    bench.write("late", &answers("late"));
+    bench.until_view("late", |view| view.state == "running").await;
+    bench.message("a@c.us", "2").await;
+    bench.host.until_text("late 2").await;
+    assert!(!bench.host.texts().contains(&"late 1".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_are_live_in_a_folder_that_took_the_place_of_another() {
+    let mut bench = Bench::empty();
+    bench.write("bot", &answers("old"));
+    bench.times.again = std::time::Duration::from_millis(50);
+    bench.start().await;
+    let (scripts, aside) = (bench.dir.path().join("scripts"), bench.dir.path().join("aside"));
+    for round in 0..2 {
+        let other = bench.dir.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join("bot.lua"), answers(&format!("moved{round}"))).unwrap();
+        std::fs::rename(&scripts, &aside).unwrap();
+        std::fs::rename(&other, &scripts).unwrap();
+        std::fs::remove_dir_all(&aside).unwrap();
+        bench.until_view("bot", |view| view.generation == 2 + 2 * round).await;
+        bench.write("bot", &answers(&format!("edited{round}")));
+        bench.until_view("bot", |view| view.generation == 3 + 2 * round).await;
+    }
+    bench.message("a@c.us", "1").await;
+    bench.host.until_text("edited1 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_for_now_goes_on_as_it_was() {
+    let mut bench = Bench::empty();
+    bench.write("bot", &answers("bot"));
+    bench.write("other", &answers("other"));
+    bench.times.again = std::time::Duration::from_millis(50);
+    bench.start().await;
+    // A file that cannot be opened, also by root.
+    let beside = bench.dir.path().join("beside");
+    std::fs::rename(bench.path("bot"), &beside).unwrap();
+    std::os::unix::fs::symlink("bot.lua", bench.path("bot")).unwrap();
+    let view = bench.until_view("bot", |view| view.refused.is_some()).await;
+    assert!(view.refused.unwrap().message.starts_with("cannot be read: "));
+    assert_eq!((view.state, view.generation), ("running", 1));
+    std::fs::rename(&beside, bench.path("bot")).unwrap();
+    let view = bench.until_view("bot", |view| view.refused.is_none()).await;
+    assert_eq!((view.state, view.generation), ("running", 1));
+    // A folder that cannot be read.
+    let scripts = bench.dir.path().join("scripts");
+    std::fs::rename(&scripts, &beside).unwrap();
+    std::fs::write(&scripts, "").unwrap();
+    // Until it has been looked at: a change of the settings makes the host look.
+    bench.configure("[plugins.missing]\n");
+    bench.until_view("missing", |_| true).await;
+    bench.message("a@c.us", "1").await;
+    bench.host.until_text("bot 1").await;
+    std::fs::remove_file(&scripts).unwrap();
+    std::fs::rename(&beside, &scripts).unwrap();
+    bench.write("other", &answers("newer"));
+    bench.until_view("other", |view| view.generation == 2).await;
+    assert_eq!(bench.view("bot").unwrap().generation, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_never_ends_is_refused_and_nothing_waits_for_it() {
+    let mut bench = Bench::empty();
+    bench.write("bot", &answers("bot"));
+    std::os::unix::fs::symlink("/dev/zero", bench.path("zero")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(bench.path("pipe"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    tokio::time::timeout(super::bench::PATIENCE, bench.start())
+        .await
+        .unwrap();
+    for name in ["zero", "pipe"] {
+        let refused = bench.view(name).unwrap().refused.unwrap();
+        assert_eq!(refused.message, "cannot be read: it is not a plain file");
+    }
+    bench.message("a@c.us", "1").await;
+    bench.host.until_text("bot 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_has_the_name_of_a_script_is_shown_as_refused() {
+    let mut bench = Bench::empty();
+    bench.write("router", &answers("bot"));
+    bench.configure("[plugins.router]\nenabled = true\n");
+    bench.start().await;
+    assert_eq!(bench.view("router").unwrap().kind, "script");
+    let view = bench.view("plugins/router").unwrap();
+    assert_eq!((view.kind, view.state), ("plugin", "refused"));
+    assert_eq!(
+        view.refused.unwrap().headline(),
+        "plugins/router/main.lua: it is not loaded: there is a script of the same name, scripts/router.lua"
+    );
+}

@@ -88,3 +88,29 @@ async fn a_script_that_is_stopped_too_often_is_suspended_until_its_file_changes(
         .until_sent(|sent| sent.iter().filter(|sending| sending.text == "mended loop").count() == 10)
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_of_a_version_that_was_replaced_do_not_suspend_the_one_in_force() {
+    let bench = Bench::with(&[(
+        "bot",
+        "wharf.on('message', function(msg) msg:reply('wait') while true do end end)",
+    )])
+    .await;
+    let held = bench.host.hold("wait");
+    for chat in 0..12 {
+        bench.message(&format!("{chat}@c.us"), "x").await;
+    }
+    bench.host.until_asked(12).await;
+    bench.write(
+        "bot",
+        "wharf.on('message', function() wharf.account('sales'):send('z@c.us', 'well') end)",
+    );
+    bench.until_view("bot", |view| view.generation == 2).await;
+    while bench.host.sent().len() < 12 {
+        held.notify_waiters();
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let well = |sent: &[super::bench::Sending]| sent.iter().filter(|sending| sending.text == "well").count() == 12;
+    bench.host.until_sent(well).await;
+    assert_eq!(bench.view("bot").unwrap().state, "running");
+}

@@ -1,0 +1,164 @@
+//! Real VMs over a small world of their own.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::*;
+use crate::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
+use crate::event::Origin;
+use crate::script::AccountState;
+use crate::script::world::{Kept, LogLine};
+
+mod api;
+mod limits;
+mod sandbox;
+
+const NOW: i64 = 1_767_600_000_000;
+
+#[derive(Default)]
+struct Small {
+    lines: RefCell<Vec<LogLine>>,
+    sends: RefCell<Vec<SendOrder>>,
+    fail: RefCell<Option<FailureKind>>,
+    delay: RefCell<Duration>,
+    kept: RefCell<Vec<(String, Kept)>>,
+}
+
+impl World for Small {
+    fn now(&self) -> i64 {
+        NOW
+    }
+
+    fn zone(&self) -> TimeZone {
+        TimeZone::UTC
+    }
+
+    fn log(&self, line: LogLine) {
+        self.lines.borrow_mut().push(line);
+    }
+
+    fn account(&self, id: &str) -> Option<AccountState> {
+        (id == "sales").then_some(AccountState {
+            state: State::Ready,
+            reason: None,
+            since: 1,
+        })
+    }
+
+    fn has_endpoint(&self, name: &str) -> bool {
+        name == "crm"
+    }
+
+    fn kv_get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Kept>, Failure>> {
+        let found = self
+            .kept
+            .borrow()
+            .iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, kept)| kept.clone());
+        async { Ok(found) }.boxed_local()
+    }
+
+    fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>> {
+        let kept = self.kept.borrow();
+        let found = kept
+            .iter()
+            .filter(|(key, _)| key.starts_with(&prefix))
+            .take(limit)
+            .cloned()
+            .collect();
+        async { Ok(found) }.boxed_local()
+    }
+
+    fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {
+        let n = self.sends.borrow().len();
+        let account = order.account.clone();
+        self.sends.borrow_mut().push(order);
+        let (fail, delay) = (*self.fail.borrow(), *self.delay.borrow());
+        async move {
+            tokio::time::sleep(delay).await;
+            match fail {
+                None => Ok(Sent {
+                    id: format!("m{n}"),
+                    status: Status::Sent,
+                }),
+                Some(kind) => Err(Failure {
+                    kind,
+                    message: format!("account '{account}' is not connected"),
+                    account: Some(account),
+                }),
+            }
+        }
+        .boxed_local()
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        memory: 16 << 20,
+        cpu: Duration::from_millis(100),
+        wall: Duration::from_secs(60),
+        gate_wall: Duration::from_secs(2),
+        load: Duration::from_millis(200),
+        patience: Duration::from_secs(600),
+    }
+}
+
+fn setup(world: &Rc<Small>) -> Setup {
+    Setup {
+        limits: limits(),
+        config: json!({ "zone": "Europe/Berlin", "list": [1, 2] })
+            .as_object()
+            .cloned()
+            .unwrap(),
+        permissions: Permissions::All,
+        world: Rc::clone(world) as Rc<dyn World>,
+    }
+}
+
+fn loaded(text: &str, world: &Rc<Small>) -> Result<Generation, LoadError> {
+    let source = Source {
+        name: "bot".into(),
+        file: "scripts/bot.lua".into(),
+        text: text.into(),
+    };
+    load(&source, setup(world))
+}
+
+fn message(body: &str) -> Arc<Event> {
+    let data = json!({
+        "id": "m1", "chat": "49170@c.us", "from": "49170@c.us", "to": "1@c.us", "author": null,
+        "sender": { "id": "49170@c.us", "lid": null, "phone": "49170", "name": "Ann" },
+        "from_me": false, "source": null, "type": "chat", "body": body, "caption": null, "media": null,
+        "quoted": null, "mentions": [], "timestamp": NOW, "ack": 1,
+    });
+    Arc::new(Event {
+        schema: crate::event::SCHEMA.into(),
+        id: "evt_1".into(),
+        seq: 1,
+        event: Kind::MESSAGE,
+        account: Some("sales".parse().unwrap()),
+        timestamp: NOW,
+        origin: Origin::Live,
+        data: data.as_object().cloned().unwrap(),
+    })
+}
+
+async fn ran(body: &str, world: &Rc<Small>) -> Result<Effects, Fault> {
+    let text = format!("wharf.on('message', function(msg)\n{body}\nend)");
+    loaded(&text, world)
+        .unwrap()
+        .run(&message("hello"), false, Place::free())
+        .await
+}
+
+async fn lines(body: &str) -> Vec<String> {
+    let world = Rc::new(Small::default());
+    ran(body, &world).await.unwrap();
+    world.lines.take().into_iter().map(|line| line.text).collect()
+}

@@ -1,0 +1,64 @@
+//! The bot in the hands of a test: what `wharf.test` answers.
+//!
+//! In: calls of the test. Out: calls of the [`Bot`]. Must not know what they do.
+
+use std::rc::Rc;
+
+use mlua::{AnyUserData, Lua, UserData, UserDataMethods, Value as LuaValue};
+
+use crate::script::api::convert;
+use crate::script::filter::parse_duration;
+
+use super::bot::{Bot, object_of, wrong};
+
+/// The bot as the test holds it; empty only in the one that [`prepare`] makes.
+struct Handle(Option<Rc<Bot>>);
+
+impl Handle {
+    fn bot(&self) -> mlua::Result<Rc<Bot>> {
+        self.0.clone().ok_or_else(|| wrong("this bot is gone"))
+    }
+}
+
+impl UserData for Handle {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        let what = "what is expected";
+        methods.add_async_method("message", |_, this, fields: LuaValue| {
+            let bot = this.bot();
+            async move { bot?.message(object_of(&fields, "a message")?).await }
+        });
+        methods.add_async_method("event", |_, this, (name, data): (String, LuaValue)| {
+            let bot = this.bot();
+            async move { bot?.event(&name, object_of(&data, "the data of an event")?).await }
+        });
+        methods.add_async_method("advance", |_, this, by: String| {
+            let bot = this.bot();
+            async move { bot?.advance(parse_duration(&by).map_err(wrong)?).await }
+        });
+        methods.add_method("fail", |_, this, (what, kind): (String, String)| {
+            this.bot()?.fail(&what, &kind)
+        });
+        methods.add_method("expect_sent", move |_, this, wanted: LuaValue| {
+            this.bot()?.expect_sent(&object_of(&wanted, what)?)
+        });
+        methods.add_method("expect_webhook", move |_, this, wanted: LuaValue| {
+            this.bot()?.expect_webhook(&object_of(&wanted, what)?)
+        });
+        methods.add_method("expect_nothing", |_, this, ()| this.bot()?.expect_nothing());
+        methods.add_method("expect_stopped", |_, this, ()| this.bot()?.expect_stopped());
+        methods.add_method("expect_error", |_, this, part: String| this.bot()?.expect_error(&part));
+        methods.add_method("expect_kv", |_, this, (key, wanted): (String, LuaValue)| {
+            this.bot()?.expect_kv(&key, &convert::to_json(&wanted).map_err(wrong)?)
+        });
+    }
+}
+
+/// Makes the methods of bots, which can be done only while the VM still has its `coroutine` library.
+pub(super) fn prepare(lua: &Lua) -> mlua::Result<()> {
+    lua.create_userdata(Handle(None)).map(drop)
+}
+
+/// Hands a bot to Lua.
+pub(super) fn object(lua: &Lua, bot: Rc<Bot>) -> mlua::Result<AnyUserData> {
+    lua.create_userdata(Handle(Some(bot)))
+}
