@@ -149,7 +149,8 @@ fn read(account: &AccountId, payload: &str, malformed: &mut u64) -> Option<Repor
         }
         Ok(RawEvent::Message { message, is_new }) => {
             tracing::trace!(
-                target: "wharf::path", %account, page_seq = raw.page_seq, id = %message.id, "message in ring"
+                target: "wharf::path", %account, page_seq = raw.page_seq, id = %message.id, chat = %message.chat,
+                "message in ring"
             );
             PageEvent::Message { message, is_new }
         }

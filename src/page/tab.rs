@@ -211,7 +211,7 @@ impl Tab {
     /// see [`Tab::ask`] and [`Tab::find_message`]. After another error it was not.
     pub async fn order(&self, message_id: &str, chat: &str, content: &Content) -> Result<Ordered, Error> {
         let arguments = json!([message_id, chat, content]);
-        tracing::trace!(target: "wharf::path", account = %self.0.account, id = message_id, "message in send");
+        tracing::trace!(target: "wharf::path", account = %self.0.account, id = message_id, chat, "message in send");
         self.ask_agent("send a message", "order", &arguments, SLOW).await
     }
 

@@ -35,6 +35,7 @@ pub(super) const WEB: &[Asset] = assets![
     "enums.js" JS,
     "events.js" JS,
     "find.js" JS,
+    "follow.js" JS,
     "group.js" JS,
     "inbox.js" JS,
     "lid.js" JS,

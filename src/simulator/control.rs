@@ -16,6 +16,7 @@
 //! | `DELETE /phones/{number}/devices`, `…/devices/{id}` | | `{removed}`, how many |
 //! | `POST /groups` | `{name, members}` | 201, `{id}` |
 //! | `POST /faults` | [`Faults`]; `{}` clears | the faults |
+//! | `POST /followed` | | said by a page that has followed a link, under the fault `follow_links` |
 
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/phones/{number}/devices/{id}", delete(unlink))
         .route("/groups", post(add_group))
         .route("/faults", post(set_faults))
+        .route("/followed", post(followed))
         .fallback(|| async { StatusCode::NOT_FOUND })
 }
 
@@ -260,6 +262,10 @@ async fn add_group(State(server): Shared, Body(new): Body<NewGroup>) -> Answer<(
 async fn set_faults(State(server): Shared, Body(faults): Body<Faults>) -> Json<Faults> {
     server.world().set_faults(faults.clone());
     Json(faults)
+}
+
+async fn followed(State(server): Shared) {
+    server.world().followed += 1;
 }
 
 fn address(world: &World, to: &str) -> Answer<String> {

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::world::{Stranger, World};
+use super::world::{Faults, Stranger, World};
 use super::{Error, assets, control, socket};
 
 /// No inline script, no `eval`, nothing from elsewhere, and trusted types, which the real page demands and which the
@@ -170,9 +170,18 @@ fn is_own(headers: &HeaderMap) -> bool {
 /// The WhatsApp Web page. The strangers are what a host can meet in its place: an error of a proxy, a page that failed
 /// to load, the sign-in form of a network (assumed).
 async fn web(State(server): State<Arc<Server>>) -> Response {
-    let stranger = server.world().faults.unrecognised_page;
+    let Faults {
+        unrecognised_page: stranger,
+        follow_links,
+        ..
+    } = server.world().faults.clone();
     let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
     match stranger {
+        None if follow_links => {
+            let page = assets::find(assets::WEB, "").map_or("", |asset| asset.text);
+            let tampered = page.replace("</head>", "<script defer src=\"/follow.js\"></script>\n</head>");
+            (html, tampered).into_response()
+        }
         None => file(assets::WEB, ""),
         Some(Stranger::NotFound) => (
             StatusCode::NOT_FOUND,

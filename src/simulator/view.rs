@@ -16,6 +16,8 @@ pub(super) struct State {
     groups: Vec<GroupView>,
     waiting: Vec<Code>,
     faults: Faults,
+    /// Links that pages have followed, under the fault `follow_links`.
+    followed: u64,
     now: i64,
 }
 
@@ -153,6 +155,7 @@ impl World {
             groups: groups.collect(),
             waiting: codes.collect(),
             faults: self.faults.clone(),
+            followed: self.followed,
             now,
         }
     }

@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) faults: Faults,
     /// How long a code is shown, in ms.
     pub(super) qr_ttl: i64,
+    /// Links that pages have followed, under `follow_links`.
+    pub(super) followed: u64,
     next_line: u64,
     changed: watch::Sender<u64>,
 }
@@ -133,6 +135,9 @@ pub(super) struct Faults {
     pub(super) block: Option<Barrier>,
     /// `/` is something else than WhatsApp Web.
     pub(super) unrecognised_page: Option<Stranger>,
+    /// The page is served without its policy, and follows each link of each message in all ways that a page has. Stands
+    /// for a page that was tampered with.
+    pub(super) follow_links: bool,
     /// Every frame for a page waits this long, in ms, at most 60,000.
     pub(super) delay_ms: u64,
 }
@@ -161,6 +166,7 @@ impl World {
             lines: BTreeMap::new(),
             faults: Faults::default(),
             qr_ttl,
+            followed: 0,
             next_line: 0,
             changed: watch::Sender::new(0),
         }

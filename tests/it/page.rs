@@ -1,6 +1,7 @@
 //! The page room: real browsers, the real library, the simulator as WhatsApp, and pages of the test's own.
 
 mod browser;
+mod recorder;
 mod rig;
 mod stranger;
 

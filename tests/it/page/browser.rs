@@ -1,6 +1,7 @@
 //! Tests that start a browser.
 
 mod claims;
+mod leaks;
 mod linking;
 mod processes;
 mod ring;

@@ -135,8 +135,12 @@ impl Opened {
     }
 
     pub(super) async fn open_kind(profile: &Path, url: &str, kind: BrowserKind) -> Self {
+        Self::open_as(launch(profile, url, kind)).await
+    }
+
+    pub(super) async fn open_as(launch: Launch) -> Self {
         let tracker = TaskTracker::new();
-        let opening = Box::pin(Tab::open(launch(profile, url, kind), &tracker));
+        let opening = Box::pin(Tab::open(launch, &tracker));
         let (tab, reports) = timeout(PATIENCE, opening).await.unwrap().unwrap();
         Self {
             tab,

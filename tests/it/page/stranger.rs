@@ -1,8 +1,7 @@
 //! A page of the test's own, which is not WhatsApp Web: it says what it is asked to say and notes who comes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +9,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Html;
 use axum::routing::{get, post};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -107,44 +106,58 @@ impl Drop for Stranger {
     }
 }
 
-/// A listener that nobody may reach, and how many have.
+/// A listener for TCP and UDP on one port that nobody may reach, and who has.
 pub(super) struct Forbidden {
     pub(super) addr: SocketAddr,
-    visits: Arc<AtomicUsize>,
-    own: AtomicUsize,
+    visitors: Arc<Mutex<Vec<SocketAddr>>>,
+    own: Mutex<Vec<SocketAddr>>,
     stop: CancellationToken,
 }
 
 impl Forbidden {
     pub(super) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (listener, packets) = loop {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            // The port may be taken by a socket of the other kind.
+            if let Ok(packets) = UdpSocket::bind(listener.local_addr().unwrap()).await {
+                break (listener, packets);
+            }
+        };
         let addr = listener.local_addr().unwrap();
-        let visits = Arc::new(AtomicUsize::new(0));
+        let visitors = Arc::new(Mutex::new(Vec::new()));
         let stop = CancellationToken::new();
-        let (counted, stopped) = (visits.clone(), stop.clone());
+        let (come, stopped) = (visitors.clone(), stop.clone());
         TaskTracker::new().spawn(async move {
-            while let Some(Ok(_)) = stopped.run_until_cancelled(listener.accept()).await {
-                counted.fetch_add(1, Ordering::SeqCst);
+            let mut packet = [0; 16];
+            loop {
+                let who = tokio::select! {
+                    visit = listener.accept() => visit.unwrap().1,
+                    visit = packets.recv_from(&mut packet) => visit.unwrap().1,
+                    () = stopped.cancelled() => return,
+                };
+                come.lock().unwrap().push(who);
             }
         });
         Self {
             addr,
-            visits,
-            own: AtomicUsize::new(0),
+            visitors,
+            own: Mutex::default(),
             stop,
         }
     }
 
-    /// How many have come; a visit of the test's own shows first that all before it were counted.
+    /// How many have come; two visits of the test's own show first that all before them were noted, because each kind is
+    /// taken in the order of arrival.
     pub(super) async fn visits(&self) -> usize {
-        let own = tokio::net::TcpStream::connect(self.addr).await.unwrap();
-        let mine = self.own.fetch_add(1, Ordering::SeqCst) + 1;
-        // Accepted in the order of arrival: when the last of the test's own is counted, all before it are.
-        while self.visits.load(Ordering::SeqCst) < mine {
+        let connection = tokio::net::TcpStream::connect(self.addr).await.unwrap();
+        let packet = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        packet.send_to(b"own", self.addr).await.unwrap();
+        let mine = [connection.local_addr().unwrap(), packet.local_addr().unwrap()];
+        self.own.lock().unwrap().extend(mine);
+        while !mine.iter().all(|who| self.visitors.lock().unwrap().contains(who)) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        drop(own);
-        self.visits.load(Ordering::SeqCst) - mine
+        self.visitors.lock().unwrap().len() - self.own.lock().unwrap().len()
     }
 }
 
