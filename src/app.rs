@@ -76,14 +76,13 @@ pub struct App {
     pub admin: Option<SocketAddr>,
     /// The configuration in force.
     pub config: Arc<Live>,
-    scripts: Scripts,
-    tracker: TaskTracker,
-    stop: CancellationToken,
+    running: Running,
     _config_folder: Option<Folders>,
 }
 
 impl App {
-    /// Starts every room; accounts whose wish is to run come up behind it.
+    /// Starts every room; accounts whose wish is to run come up behind it. Where one cannot start, those before it end in
+    /// order, so that no browser is left.
     ///
     /// # Errors
     /// What must be there before anything can work: configuration, library, browser, data folder, port.
@@ -97,6 +96,8 @@ impl App {
 
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let store = open_store(&config).await?;
+        // Before the first browser: a port that is taken is the commonest reason why a host cannot start.
+        let doors = admin::open(&config).await?;
         let sessions = Sessions::open(session::Deps {
             store: store.clone(),
             config: live.subscribe(),
@@ -104,6 +105,45 @@ impl App {
             stop: stop.clone(),
         })
         .await?;
+        let mut running = Running {
+            store,
+            sessions,
+            scripts: None,
+            tracker,
+            stop,
+        };
+        match Self::start_above(&mut running, &live, telemetry, doors).await {
+            Ok((admin, folder)) => Ok(Self {
+                store: running.store.clone(),
+                sessions: running.sessions.clone(),
+                admin,
+                config: live,
+                running,
+                _config_folder: folder,
+            }),
+            Err(error) => {
+                running.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What stands on store and sessions.
+    async fn start_above(
+        running: &mut Running,
+        live: &Arc<Live>,
+        telemetry: Telemetry,
+        doors: admin::Doors,
+    ) -> Result<(Option<SocketAddr>, Option<Folders>), Error> {
+        let config = live.current();
+        let Running {
+            store,
+            sessions,
+            scripts: kept,
+            tracker,
+            stop,
+        } = running;
+        let (store, sessions, tracker, stop) = (&*store, &*sessions, &*tracker, &*stop);
         let host = Arc::new(ScriptHost {
             sessions: sessions.clone(),
             config: live.subscribe(),
@@ -116,6 +156,7 @@ impl App {
             stop: stop.clone(),
         })
         .await?;
+        *kept = Some(scripts.clone());
         webhook::run(webhook::Deps {
             store: store.clone(),
             config: live.subscribe(),
@@ -123,7 +164,8 @@ impl App {
             tracker: tracker.clone(),
             stop: stop.clone(),
         });
-        let bound = admin::serve(admin::Deps {
+        let addr = doors.addr();
+        let deps = admin::Deps {
             sessions: sessions.clone(),
             scripts: scripts.clone(),
             store: store.clone(),
@@ -131,26 +173,34 @@ impl App {
             stop: stop.clone(),
             tracker: tracker.clone(),
             data_dir: config.data.dir.clone(),
-        })
-        .await?;
-        let folder = follow_config(&live, &store, telemetry, &tracker, &stop)?;
+        };
+        admin::serve(deps, doors);
+        let folder = follow_config(live, store, telemetry, tracker, stop)?;
         tracing::info!(data = %config.data.dir.display(), "wharf {} is up", env!("CARGO_PKG_VERSION"));
-        Ok(Self {
-            store,
-            sessions,
-            admin: bound.addr,
-            config: live,
-            scripts,
-            tracker,
-            stop,
-            _config_folder: folder,
-        })
+        Ok((addr, folder))
     }
 
     /// Ends it in order: scripts, deliveries, browsers, store.
     pub async fn stop(self) {
         tracing::info!("stopping: scripts finish, then browsers are asked to close");
-        self.scripts.close().await;
+        self.running.end().await;
+    }
+}
+
+/// What has to be ended, in order, when the host ends or cannot start whole.
+struct Running {
+    store: Store,
+    sessions: Sessions,
+    scripts: Option<Scripts>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Running {
+    async fn end(self) {
+        if let Some(scripts) = self.scripts {
+            scripts.close().await;
+        }
         self.stop.cancel();
         self.sessions.close().await;
         self.tracker.close();
@@ -163,8 +213,11 @@ impl App {
     }
 }
 
-/// The data folder holds credentials: only its owner may look in.
-fn prepare(dir: &Path) -> Result<(), Error> {
+/// Makes the data folder and closes it to others: it holds credentials.
+///
+/// # Errors
+/// [`Error::Data`].
+pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
     let failed = |source| Error::Data {
         path: dir.to_owned(),
         source,
@@ -202,7 +255,9 @@ fn follow_config(
     let (folders, mut changed) = Folders::watch(&[Folder::Flat(folder.to_owned())], quiet, tracker, stop.clone())?;
     let (live, store, stop) = (Arc::clone(live), store.clone(), stop.clone());
     tracker.spawn(async move {
-        while let Some(Some(())) = stop.run_until_cancelled(changed.recv()).await {
+        // The first look is for what was saved after the file was read and before the watch stood.
+        let mut woken = Some(());
+        while woken.is_some() {
             match live.reload() {
                 Outcome::Unchanged => {}
                 Outcome::Refused(error) => tracing::error!("{error}; the configuration in force stays"),
@@ -212,6 +267,7 @@ fn follow_config(
                     report_change(&store, &sections).await;
                 }
             }
+            woken = stop.run_until_cancelled(changed.recv()).await.flatten();
         }
     });
     Ok(Some(folders))

@@ -240,8 +240,7 @@ impl Keys {
         if let Some(client) = control::Client::connect(&config.data.dir.join("wharf.sock")).await {
             return Ok(Self::Running(client));
         }
-        std::fs::create_dir_all(&config.data.dir)
-            .with_context(|| format!("cannot make the data folder {}", config.data.dir.display()))?;
+        app::prepare(&config.data.dir)?;
         Ok(Self::Stopped(open(&config.data.dir, config.data.cache).await?))
     }
 

@@ -104,8 +104,7 @@ async fn admit(
     if caller.scopes.allow(needed) {
         return Ok(caller);
     }
-    let message = format!("this needs a key with the scope `{}`", needed.as_str());
-    Err(Refusal::new(StatusCode::FORBIDDEN, "MISSING_SCOPE", message))
+    Err(Refusal::missing_scope(needed))
 }
 
 async fn identify(

@@ -2,8 +2,8 @@
 //!
 //! In: a router. Out: connections that it serves, each in a task of its own. Must not know routes.
 //!
-//! Limits: 10 s for the head of a request, 16 KiB and 64 fields in it, 1,024 connections; the next one waits in the
-//! system's queue until one ends. At the end, requests under way get ten seconds.
+//! Limits: 10 s for the head of a request, 16 KiB and 64 fields in it, 1,024 connections on TCP and 64 on the control socket;
+//! the next one waits in the system's queue until one ends. At the end, requests under way get ten seconds.
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +34,8 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 16 * 1024;
 const HEAD_FIELDS: usize = 64;
 const CONNECTIONS: usize = 1_024;
+/// Counted by itself: whoever fills the TCP listener must not lock the owner out of the machine's own way in.
+const CONTROL_CONNECTIONS: usize = 64;
 
 /// Time that requests under way get at the end.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
@@ -48,6 +50,7 @@ pub(super) struct Server {
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
     connections: Arc<Semaphore>,
+    control: Arc<Semaphore>,
 }
 
 impl Server {
@@ -57,20 +60,22 @@ impl Server {
             tracker,
             stop,
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            control: Arc::new(Semaphore::new(CONTROL_CONNECTIONS)),
         }
     }
 
-    /// Opens the control socket, with mode 0600 before anybody can reach it.
-    pub(super) fn control(&self, path: &Path) -> Result<(), Error> {
-        let failed = |source| Error::Socket {
-            path: path.to_owned(),
-            source,
-        };
-        let listener = private_socket(path).map_err(failed)?;
-        let (server, path) = (self.clone(), path.to_owned());
+    /// Serves what comes in by both doors, and follows `[admin]` when it changes.
+    pub(super) fn enter(&self, doors: Doors, config: watch::Receiver<Arc<Config>>) {
+        let Doors { control, file, tcp } = doors;
+        self.control(control, file);
+        self.tcp(tcp, config);
+    }
+
+    fn control(&self, listener: UnixListener, file: RemoveAtEnd) {
+        let server = self.clone();
         self.tracker.spawn(async move {
-            let _file = RemoveAtEnd(path);
-            while let Some(permit) = server.permit().await {
+            let _file = file;
+            while let Some(permit) = server.permit(&server.control).await {
                 match server.stop.run_until_cancelled(listener.accept()).await {
                     None => break,
                     Some(Ok((stream, _))) => server.serve(stream, Via::Control, permit),
@@ -78,17 +83,13 @@ impl Server {
                 }
             }
         });
-        Ok(())
     }
 
-    /// Listens as `[admin]` says, and follows it when it changes.
-    pub(super) async fn tcp(&self, mut config: watch::Receiver<Arc<Config>>) -> Result<Option<SocketAddr>, Error> {
-        let mut wanted = address(&config.borrow_and_update());
-        let mut open = match wanted {
-            Some(at) => Some(self.open(at).await?),
-            None => None,
-        };
-        let bound = open.as_ref().map(|open| open.at);
+    fn tcp(&self, door: Option<Door>, mut config: watch::Receiver<Arc<Config>>) {
+        // As it was when the door was opened; what has changed since is followed at once.
+        let mut wanted = door.as_ref().map(|door| door.wanted);
+        let mut open = door.map(|door| self.open(door));
+        config.mark_changed();
         let server = self.clone();
         self.tracker.spawn(async move {
             while let Some(Ok(())) = server.stop.run_until_cancelled(config.changed()).await {
@@ -98,7 +99,7 @@ impl Server {
                 }
                 let next = match now {
                     None => Ok(None),
-                    Some(at) => server.open(at).await.map(Some),
+                    Some(at) => Door::open(at).await.map(|door| Some(server.open(door))),
                 };
                 match next {
                     Ok(next) => {
@@ -110,20 +111,17 @@ impl Server {
             }
             drop(open);
         });
-        Ok(bound)
     }
 
-    async fn open(&self, at: SocketAddr) -> Result<Open, Error> {
-        let failed = |source| Error::Listen { at, source };
-        let listener = TcpListener::bind(at).await.map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
+    fn open(&self, door: Door) -> Open {
+        let Door { bound, listener, .. } = door;
         let (server, end) = (self.clone(), self.stop.child_token());
         let open = Open {
             at: bound,
             end: end.clone(),
         };
         self.tracker.spawn(async move {
-            while let Some(Some(permit)) = end.run_until_cancelled(server.permit()).await {
+            while let Some(Some(permit)) = end.run_until_cancelled(server.permit(&server.connections)).await {
                 match end.run_until_cancelled(listener.accept()).await {
                     None => break,
                     Some(Ok((stream, from))) => {
@@ -135,12 +133,12 @@ impl Server {
                 }
             }
         });
-        Ok(open)
+        open
     }
 
     /// The right to one more connection; `None` when the end has come.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        let permit = Arc::clone(&self.connections).acquire_owned();
+    async fn permit(&self, of: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(of).acquire_owned();
         self.stop.run_until_cancelled(permit).await.and_then(Result::ok)
     }
 
@@ -178,6 +176,58 @@ impl Server {
     }
 }
 
+/// Both ways in, opened and not served yet: a port that is taken is found out before anything else is started. What
+/// connects meanwhile waits in the system's queue.
+#[derive(Debug)]
+pub struct Doors {
+    control: UnixListener,
+    file: RemoveAtEnd,
+    tcp: Option<Door>,
+}
+
+impl Doors {
+    /// Opens the control socket, with mode 0600 before anybody can reach it, and TCP as `[admin]` says.
+    pub(super) async fn open(config: &Config, socket: &Path) -> Result<Self, Error> {
+        let tcp = match address(config) {
+            Some(at) => Some(Door::open(at).await?),
+            None => None,
+        };
+        let control = private_socket(socket).map_err(|source| Error::Socket {
+            path: socket.to_owned(),
+            source,
+        })?;
+        let file = RemoveAtEnd(socket.to_owned());
+        Ok(Self { control, file, tcp })
+    }
+
+    /// Where it listens on TCP, if it does.
+    #[must_use]
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref().map(|door| door.bound)
+    }
+}
+
+/// One TCP address.
+#[derive(Debug)]
+struct Door {
+    wanted: SocketAddr,
+    bound: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Door {
+    async fn open(wanted: SocketAddr) -> Result<Self, Error> {
+        let failed = |source| Error::Listen { at: wanted, source };
+        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        Ok(Self {
+            wanted,
+            bound,
+            listener,
+        })
+    }
+}
+
 /// A listener that ends when this is dropped; its connections go on.
 struct Open {
     at: SocketAddr,
@@ -208,6 +258,7 @@ fn private_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+#[derive(Debug)]
 struct RemoveAtEnd(PathBuf);
 
 impl Drop for RemoveAtEnd {

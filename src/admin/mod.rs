@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use auth::Need;
+pub use listen::Doors;
 
 use crate::config::Config;
 use crate::script::Scripts;
@@ -47,17 +48,8 @@ pub struct Deps {
     pub stop: CancellationToken,
     /// Keeps the tasks.
     pub tracker: TaskTracker,
-    /// Where the control socket is made.
+    /// By it two hosts on one machine tell their cookies apart.
     pub data_dir: PathBuf,
-}
-
-/// Where it listens.
-#[derive(Clone, Debug)]
-pub struct Bound {
-    /// TCP; `None` if `[admin] enabled` is off.
-    pub addr: Option<SocketAddr>,
-    /// The control socket.
-    pub socket: PathBuf,
 }
 
 /// What can go wrong in the room.
@@ -90,12 +82,17 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-/// Opens the control socket and, if it is enabled, the TCP listener, and serves both behind the caller until `stop`.
+/// Opens the control socket and, if it is enabled, the TCP listener. Both ends are closed again when the doors are dropped.
 ///
 /// # Errors
 ///
 /// [`Error::Listen`] and [`Error::Socket`].
-pub async fn serve(deps: Deps) -> Result<Bound, Error> {
+pub async fn open(config: &Config) -> Result<Doors, Error> {
+    Doors::open(config, &config.data.dir.join(SOCKET)).await
+}
+
+/// Serves both doors behind the caller until `stop`.
+pub fn serve(deps: Deps, doors: Doors) {
     let Deps {
         sessions,
         scripts,
@@ -115,11 +112,7 @@ pub async fn serve(deps: Deps) -> Result<Bound, Error> {
         tickets: tickets::Tickets::default(),
         cookie: cookie_name(&data_dir),
     };
-    let server = listen::Server::new(server::router(context), tracker, stop);
-    let socket = data_dir.join(SOCKET);
-    server.control(&socket)?;
-    let addr = server.tcp(config).await?;
-    Ok(Bound { addr, socket })
+    listen::Server::new(server::router(context), tracker, stop).enter(doors, config);
 }
 
 /// The routes with what each needs, as documents and tests read them.

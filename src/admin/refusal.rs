@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
+use super::keys::Scope;
 use crate::action::{Failure, FailureKind};
 use crate::{session, store};
 
@@ -56,6 +57,11 @@ impl Refusal {
             "UNAUTHENTICATED",
             "send `Authorization: Bearer KEY`; make a key with `wharf key new`",
         )
+    }
+
+    pub(super) fn missing_scope(needed: Scope) -> Self {
+        let message = format!("this needs a key with the scope `{}`", needed.as_str());
+        Self::new(StatusCode::FORBIDDEN, "MISSING_SCOPE", message)
     }
 
     pub(super) fn throttled(seconds: u64) -> Self {

@@ -148,16 +148,18 @@ impl Live {
 
     /// Looks at the file again and applies it whole, or not at all.
     pub fn reload(&self) -> Outcome {
-        let new = match self.sources.load() {
+        let mut new = match self.sources.load() {
             Ok(new) => new,
             Err(error) => return Outcome::Refused(error),
         };
         let old = self.current();
+        if old.data != new.data {
+            // The store is open there and cannot move; rooms that look it up must go on finding it.
+            tracing::warn!("[data] is fixed while wharf runs; its change waits for the next start");
+            new.data = old.data.clone();
+        }
         if *old == new {
             return Outcome::Unchanged;
-        }
-        if old.data != new.data || old.admin != new.admin {
-            tracing::warn!("[data] and [admin] are fixed while wharf runs; their change waits for the next start");
         }
         let changed = new.differs_from(&old);
         self.current.send_replace(Arc::new(new));

@@ -147,6 +147,22 @@ mod tests {
     }
 
     #[test]
+    fn a_data_folder_that_was_changed_waits_for_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, "[data]\ndir = \"one\"").unwrap();
+        let live = Live::start(Sources {
+            file: Some(path.clone()),
+            ..Sources::default()
+        })
+        .unwrap();
+        std::fs::write(&path, "[data]\ndir = \"two\"\n[accounts]\nmax = 8").unwrap();
+        assert!(matches!(live.reload(), Outcome::Changed(sections) if sections == ["accounts"]));
+        assert_eq!(live.current().data.dir, folder.path().join("one"));
+        assert!(matches!(live.reload(), Outcome::Unchanged));
+    }
+
+    #[test]
     fn a_reload_with_a_mistake_keeps_the_old_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");

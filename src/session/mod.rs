@@ -57,7 +57,7 @@ pub use snapshot::Snapshot;
 pub use view::AccountView;
 
 /// The folder of the profiles in the data folder.
-const PROFILES: &str = "profiles";
+pub(crate) const PROFILES: &str = "profiles";
 
 /// What the room is built on.
 #[derive(Clone, Debug)]

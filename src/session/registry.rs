@@ -173,7 +173,8 @@ impl Sessions {
         })
     }
 
-    /// A picture of its page, taken now or, within a random time of `[browser] snapshot_interval`, the last one.
+    /// A picture of its page, taken now or, within a random time of `[browser] snapshot_interval`, the last one. Whoever passes
+    /// it on looks at [`Snapshot::may_show_code`] first.
     ///
     /// # Errors
     /// [`Error::NoAccount`]; [`Error::NotRunning`] without an open page; [`Error::Page`] if the page gave none.
@@ -181,7 +182,8 @@ impl Sessions {
         let account = self.find(id)?;
         let tab = account.tab().ok_or_else(|| not_running(&account))?;
         let interval = self.0.room.config.borrow().browser.snapshot_interval;
-        Ok(account.pictures.take(tab.as_ref(), format, interval).await?)
+        let state = || account.status.borrow().state;
+        Ok(account.pictures.take(tab.as_ref(), format, interval, state).await?)
     }
 
     /// Sets or removes its own webhook. The session does not notice.

@@ -14,12 +14,15 @@ pub const LOCK_FILE: &str = "wharf.lock";
 
 /// The held lock. The kernel lets go of it with the process, however that ends.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
-/// Takes the folder, or refuses at once.
-pub(super) fn take(dir: &Path) -> Result<Lock, Error> {
+/// Takes the folder, or refuses at once. For who works on the folder without its store; [`super::Store::open`] takes it itself.
+///
+/// # Errors
+/// [`Error::InUse`] if a host has it, [`Error::NetworkFolder`], [`Error::Folder`].
+pub fn take(dir: &Path) -> Result<Lock, Error> {
     if let Some(kind) = network_filesystem(dir)? {
         return Err(Error::NetworkFolder {
             dir: dir.to_owned(),

@@ -50,7 +50,7 @@ pub use error::Error;
 pub use intents::Intent;
 pub use keys::KeyRecord;
 pub use kv::{Expect, KvEntry, KvOp, KvWrite, VALUE_MAX};
-pub use lock::LOCK_FILE;
+pub use lock::{LOCK_FILE, Lock, take as lock_folder};
 pub use marks::MESSAGE;
 pub use outbox::{BODY_MAX, DeadLetter, Delivery, OutboxChange, Post};
 pub use position::Position;

@@ -113,6 +113,8 @@ impl Host {
         let data_dir = config.borrow().data.dir.clone();
         std::fs::create_dir(&data_dir).unwrap();
         let store = Store::open(&data_dir.join("store"), 1 << 20).unwrap();
+        let doors = admin::open(&config.borrow().clone()).await.unwrap();
+        let addr = doors.addr().unwrap();
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let sessions = Sessions::open(session::Deps {
             store: store.clone(),
@@ -131,7 +133,7 @@ impl Host {
         })
         .await
         .unwrap();
-        let bound = admin::serve(admin::Deps {
+        let deps = admin::Deps {
             sessions: sessions.clone(),
             scripts: scripts.clone(),
             store: store.clone(),
@@ -139,15 +141,13 @@ impl Host {
             stop: stop.clone(),
             tracker: tracker.clone(),
             data_dir,
-        })
-        .await
-        .unwrap();
+        };
+        admin::serve(deps, doors);
         let client = Client::new(&Egress {
             allow: vec!["127.0.0.0/8".parse().unwrap()],
         })
         .unwrap();
         let key = keys::make(&store, None, vec!["admin".to_owned()]).await.unwrap();
-        let addr = bound.addr.unwrap();
         Self {
             addr,
             store,

@@ -1,12 +1,13 @@
 //! A picture of an account's page.
 //!
 //! In: an account, a format. Out: the picture, or JSON with it as a data URL where the caller asks for JSON; with its age,
-//! since within the throttle it is the last one. Must not keep pictures: they show chats.
+//! since within the throttle it is the last one. Must not keep pictures: they show chats. One that may show the code to scan
+//! is for callers only who could get that code by itself.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
@@ -14,6 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::super::auth::Caller;
+use super::super::keys::Scope;
 use super::super::refusal::Refusal;
 use super::super::server::Context;
 use super::account_id;
@@ -31,6 +34,7 @@ pub(in super::super) struct Wish {
 /// `GET /api/accounts/{id}/snapshot`
 pub(in super::super) async fn take(
     State(context): State<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
     id: Path<String>,
     wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
@@ -48,6 +52,9 @@ pub(in super::super) async fn take(
         }
     };
     let picture = context.sessions.snapshot(&id, format).await?;
+    if picture.may_show_code && !caller.scopes.allow(Scope::Qr) {
+        return Err(Refusal::missing_scope(Scope::Qr));
+    }
     let mime = match picture.format {
         Format::Png => "image/png",
         Format::Jpeg => "image/jpeg",

@@ -289,6 +289,33 @@ fn pictures_are_not_taken_more_often_than_the_interval_says() {
 }
 
 #[test]
+fn a_picture_of_the_code_says_so_and_is_not_shown_again_once_the_account_is_linked() {
+    let (data, world) = (tempfile::tempdir().unwrap(), Shared::default());
+    let long = Duration::from_secs(3600);
+    let host = Host::start_with(data.path(), &world, |config| {
+        config.browser.snapshot_interval = (long, long)
+    });
+    host.run(host.sessions.create(Some(one()), None)).unwrap();
+    host.wait_for("account.qr", 1);
+    let take = || host.run(host.sessions.snapshot(&one(), Format::Png)).unwrap();
+    assert!(take().may_show_code);
+    let again = take();
+    assert!(again.throttled && again.may_show_code, "{again:?}");
+    world.scan();
+    host.wait_ready();
+    let linked = take();
+    assert!(!linked.throttled && !linked.may_show_code, "{linked:?}");
+    // Unlinked on the phone: the page shows a code before the session has heard of it.
+    world.lock().linked = false;
+    host.sessions
+        .find(&one())
+        .unwrap()
+        .status
+        .send_modify(|status| status.state = State::Syncing);
+    assert!(take().may_show_code);
+}
+
+#[test]
 fn what_the_library_lacks_is_told_once_and_shown() {
     let (data, world) = new();
     let host = Host::start(data.path(), &world).with_ready_account();
