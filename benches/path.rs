@@ -3,6 +3,11 @@
 //! Latencies are read from the host's own trace lines (microseconds, one clock), memory (proportional set size) from `/proc`.
 //! Browsers, simulator, phones and host share the machine. Run by `make bench`.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that meets what it does not expect has failed"
+)]
+
 #[path = "../tests/it/support/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
 mod support;
@@ -48,7 +53,7 @@ async fn measure() {
     }
     let home = Home::new(&phones.url, "[pacing]\nenabled = false\n");
     home.script("echo.lua", &ECHO.replace("VERSION", "nothing yet"));
-    let mut host = Host::start_logging(&home, "info,wharf::path=trace").await;
+    let host = Host::start_logging(&home, "info,wharf::path=trace").await;
     let qr = host.create_account("shop").await;
     phones.scan(SHOP, &qr).await;
     host.state("shop", "ready").await;

@@ -1,7 +1,7 @@
 //! The command line: what can be asked of the program, and its exit codes.
 //!
 //! In: arguments and environment. Out: answers on stdout, everything else on stderr; 0, 1 (a finding or failure), 2
-//! (usage), 78 (configuration). Must not hold logic that another caller could need.
+//! (usage), 70 (wharf itself is broken), 78 (configuration). Must not hold logic that another caller could need.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,11 @@ use crate::store::Store;
 
 mod demo;
 
-/// EX_CONFIG of sysexits.h: the configuration must change before another start makes sense.
+/// `EX_CONFIG` of sysexits.h: the configuration must change before another start makes sense.
 const EXIT_CONFIG: u8 = 78;
+
+/// `EX_SOFTWARE`: wharf itself is broken.
+const EXIT_SOFTWARE: u8 = 70;
 
 /// A scriptable host for WhatsApp accounts.
 #[derive(Parser)]
@@ -143,9 +146,16 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             if let Some(address) = app.admin {
                 eprintln!("wharf: the admin is at http://{address}/ (make a key with `wharf key new`)");
             }
-            until_asked_to_stop().await?;
+            let outcome = tokio::select! {
+                asked = until_asked_to_stop() => asked.map(|()| ExitCode::SUCCESS),
+                // Without it nothing can be kept, so nothing can go on; whoever started wharf starts it anew.
+                () = app.store.stopped() => {
+                    eprintln!("wharf: the store's writer ended by itself (see the log); ending, so that wharf can be started anew");
+                    Ok(ExitCode::from(EXIT_SOFTWARE))
+                }
+            };
             app.stop().await;
-            Ok(ExitCode::SUCCESS)
+            outcome
         }
         Command::Demo(options) => demo::run(options).await,
         Command::Simulate { listen } => {

@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use crate::event::{EVENTS, MESSAGE_FIELDS};
 
-use super::api::event::ENVELOPE;
 use super::api::{Body, Row, rows};
 use super::filter;
 
@@ -131,31 +130,23 @@ fn shown(row: &Row) -> String {
     if !row.signature.starts_with('(') {
         return format!("{name}: {}", row.signature);
     }
+    if !method {
+        return format!("{name}{}", row.signature);
+    }
     // The object before the colon is the first parameter.
-    let signature = if method {
-        let rest = row
-            .signature
-            .split_once([',', ')'])
-            .map_or("", |(_, rest)| rest.trim_start());
-        let parameters = if row
-            .signature
-            .find(',')
-            .is_some_and(|comma| row.signature.find(')').is_none_or(|end| comma < end))
-        {
-            format!("({rest}")
-        } else {
-            format!("() {rest}")
-        };
-        parameters
-    } else {
-        row.signature.to_owned()
-    };
-    format!("{name}{signature}")
+    let (first, rest) = row.signature.split_once([',', ')']).unwrap_or((row.signature, ""));
+    let has_more = row
+        .signature
+        .get(first.len()..)
+        .is_some_and(|after| after.starts_with(','));
+    let open = if has_more { "(" } else { "() " };
+    format!("{name}{open}{}", rest.trim_start())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::script::api::event::ENVELOPE;
 
     #[test]
     fn every_field_of_a_message_is_explained_and_no_other() {

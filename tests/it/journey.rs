@@ -5,7 +5,7 @@ mod browser {
 
     use crate::support::host::{Home, Host};
     use crate::support::phones::Phones;
-    use crate::support::receiver::Receiver;
+    use crate::support::receiver::{Received, Receiver};
 
     const SHOP: &str = "491700000001";
     const ANNA: &str = "491700000002";
@@ -65,6 +65,34 @@ mod browser {
         assert_eq!(delivered.json["data"]["body"], "price?");
         assert_eq!(delivered.json["data"]["sender"]["phone"], ANNA);
 
+        // A webhook of the account's own, set while it is at work: the session does not notice.
+        let since = host.get("/api/accounts/shop").await.json["since"].clone();
+        let own = host
+            .put(
+                "/api/accounts/shop/webhook",
+                json!({ "webhook_url": format!("http://{hook}/own") }),
+            )
+            .await;
+        let secret = own.json["secret"].as_str().expect("a secret, shown once").to_owned();
+        phones.write(ANNA, SHOP, "hello").await;
+        let told = host
+            .until(
+                "a delivery to the account's own webhook",
+                || async {
+                    let mine = |one: &Received| one.path == "/own" && one.json["data"]["body"] == "hello";
+                    receiver.received().into_iter().find(mine)
+                },
+                Option::is_some,
+            )
+            .await
+            .unwrap();
+        standardwebhooks::Webhook::new(&secret)
+            .unwrap()
+            .verify(&told.body, &told.headers)
+            .unwrap();
+        let after = host.get("/api/accounts/shop").await.json;
+        assert_eq!((&after["state"], &after["since"]), (&json!("ready"), &since));
+
         let from = host.logged();
         home.script("price.lua", &PRICE.replace("ANSWER", "45 EUR"));
         host.line(from, "price").await;
@@ -108,8 +136,16 @@ mod browser {
         host.state("shop", "ready").await;
         phones.write(ANNA, SHOP, "price once more?").await;
         phones.until_count(ANNA, "45 EUR", 3).await;
-        assert_eq!(host.stop().await, Some(0));
+
+        assert_eq!(host.delete("/api/accounts/shop").await.status, 204);
         assert_eq!(home.browsers(), Vec::<u32>::new());
+        assert_eq!(
+            home.profiles(),
+            0,
+            "the profile is a credential and goes with the account"
+        );
+        assert_eq!(host.get("/api/accounts").await.json["accounts"], json!([]));
+        assert_eq!(host.stop().await, Some(0));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,11 @@ impl Home {
         command
     }
 
+    /// How many profiles it keeps.
+    pub(crate) fn profiles(&self) -> usize {
+        std::fs::read_dir(self.data().join("profiles")).unwrap().count()
+    }
+
     /// Processes that work on one of its profiles.
     pub(crate) fn browsers(&self) -> Vec<u32> {
         super::processes_with(&self.data().join("profiles").display().to_string())
@@ -190,6 +195,7 @@ impl Host {
         self.log.lock().unwrap().join("\n")
     }
 
+    #[allow(dead_code, reason = "the bench reads its memory")]
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -46,7 +46,7 @@ impl Phones {
     }
 
     /// Removes every linked device of a phone.
-    pub async fn unlink(&self, number: &str) {
+    pub(crate) async fn unlink(&self, number: &str) {
         let answer = self.client.delete(&format!("/control/phones/{number}/devices")).await;
         assert!(answer.status < 300, "{answer:?}");
     }

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use serde_json::Value;
 
 /// One request.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
+    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     pub(crate) json: Value,
@@ -38,9 +39,10 @@ impl Receiver {
     }
 }
 
-async fn keep(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) {
+async fn keep(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: Bytes) {
     let json = serde_json::from_slice(&body).unwrap_or_default();
     receiver.kept.lock().unwrap().push(Received {
+        path: uri.path().to_owned(),
         headers,
         body: body.to_vec(),
         json,
