@@ -178,10 +178,10 @@ impl Dispatch {
     async fn pass(&self, offset: u64) {
         self.slot.advance(|position| position.finish(offset));
         let mark = self.slot.position().map_or(0, |position| position.mark);
-        if mark.saturating_sub(self.committed.load(Ordering::Relaxed)) >= QUIET_MOVES {
-            if let Err(error) = self.commit_position(Batch::default(), None).await {
-                tracing::error!(target: "wharf::script", script = &*self.slot.name, "the position was not committed: {error}");
-            }
+        if mark.saturating_sub(self.committed.load(Ordering::Relaxed)) >= QUIET_MOVES
+            && let Err(error) = self.commit_position(Batch::default(), None).await
+        {
+            tracing::error!(target: "wharf::script", script = &*self.slot.name, "the position was not committed: {error}");
         }
     }
 

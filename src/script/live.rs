@@ -63,7 +63,7 @@ fn of_store(error: &store::Error) -> Failure {
     internal(&format!("the store did not answer: {error}"))
 }
 
-fn kept(entry: store::KvEntry) -> Result<Kept, Failure> {
+fn kept(entry: &store::KvEntry) -> Result<Kept, Failure> {
     let value = serde_json::from_slice(&entry.value)
         .map_err(|error| internal(&format!("a stored value is not JSON: {error}")))?;
     Ok(Kept {
@@ -124,7 +124,7 @@ impl World for Live {
         let (store, space) = (self.store.clone(), Arc::clone(&self.script));
         self.ask(async move {
             let entry = store.kv_get(&space, &key).await.map_err(|error| of_store(&error))?;
-            entry.map(kept).transpose()
+            entry.as_ref().map(kept).transpose()
         })
     }
 
@@ -150,7 +150,7 @@ impl World for Live {
             }
             entries
                 .into_iter()
-                .map(|(key, entry)| Ok((key, kept(entry)?)))
+                .map(|(key, entry)| Ok((key, kept(&entry)?)))
                 .collect()
         })
     }

@@ -46,7 +46,7 @@ impl Shared {
 }
 
 /// An event of the host about a script.
-pub(crate) fn host_event(name: &'static str, data: serde_json::Value) -> Draft {
+pub(crate) fn host_event(name: &'static str, data: &serde_json::Value) -> Draft {
     Draft {
         event: Kind::Named(name),
         account: None,

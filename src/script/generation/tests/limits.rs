@@ -217,3 +217,32 @@ async fn a_script_has_no_more_handlers_than_can_be_asked() {
         .unwrap();
     assert_eq!(refused.message, "on: more than 1000 handlers in one script");
 }
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn a_handler_has_a_minute_and_a_gate_two_seconds() {
+    let world = Rc::new(Small::default());
+    let text = "wharf.on('message', function() for i = 1, 6 do wharf.kv.get('k') end end)
+        wharf.gate('message', function() wharf.kv.get('k') end)";
+    let generation = loaded(text, &world).unwrap();
+    let delay = |seconds: f64| *world.slow_keys.borrow_mut() = Duration::from_secs_f64(seconds);
+    delay(9.9);
+    generation.run(&message("x"), false, Place::free()).await.unwrap();
+    delay(10.1);
+    let fault = generation.run(&message("x"), false, Place::free()).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Killed);
+    assert_eq!(fault.message, "stopped: not done after 60s");
+    delay(1.9);
+    generation.gate(&message("x"), 0).await.unwrap();
+    delay(2.1);
+    let fault = generation.gate(&message("x"), 0).await.unwrap_err();
+    assert_eq!(fault.message, "stopped: not done after 2s");
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn each_handler_of_a_run_has_its_own_time() {
+    let world = Rc::new(Small::default());
+    *world.slow_keys.borrow_mut() = Duration::from_secs(40);
+    let slow = "wharf.on('message', function() wharf.kv.get('k') end)\n".repeat(3);
+    let generation = loaded(&slow, &world).unwrap();
+    generation.run(&message("x"), false, Place::free()).await.unwrap();
+}
