@@ -4,10 +4,12 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 CARGO ?= cargo
+# Where rustup puts it, also before the shell knows.
+export PATH := $(PATH):$(HOME)/.cargo/bin
 # Colours and progress bars are for people.
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
-.PHONY: help run demo test lint bench deny system rust library nextest
+.PHONY: help run demo test lint bench docs deny system rust library nextest
 
 help:
 	@echo "make run     build wharf and run it with ./config.toml"
@@ -36,8 +38,13 @@ bench: system rust library
 	$(CARGO) bench --locked --bench store
 	$(CARGO) bench --locked --bench path
 
-# The browser, a C++ compiler for Luau, Node for the in-page library.
-PACKAGES := chromium:/usr/lib/chromium/chromium \
+# Writes the part of docs/scripting.md that is made from the program's tables.
+docs: system rust
+	WHARF_WRITE_DOCS=1 $(CARGO) test --locked --quiet --test it -- --exact docs::the_reference_of_the_scripting_guide_is_that_of_the_program
+
+# The browser, a C++ compiler for Luau, Node for the in-page library, curl for rustup.
+PACKAGES := curl:curl ca-certificates:/etc/ssl/certs/ca-certificates.crt \
+            chromium:/usr/lib/chromium/chromium \
             chromium-headless-shell:/usr/lib/chromium/chromium-headless-shell \
             g++:/usr/bin/g++ \
             nodejs:node npm:npm
@@ -46,7 +53,7 @@ system:
 	@missing=""; \
 	for pair in $(PACKAGES); do \
 	  name=$${pair%%:*}; probe=$${pair#*:}; \
-	  command -v "$$probe" >/dev/null 2>&1 || [ -x "$$probe" ] || missing="$$missing $$name"; \
+	  command -v "$$probe" >/dev/null 2>&1 || [ -e "$$probe" ] || missing="$$missing $$name"; \
 	done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -60,9 +67,22 @@ system:
 	  fi; \
 	fi
 
+# A distribution's own cargo may be years older than the language that wharf is written in; rustup fetches what
+# rust-toolchain.toml names.
 rust:
-	@command -v $(CARGO) >/dev/null 2>&1 || { \
-	  echo "missing: Rust (see rust-toolchain.toml for the version); install it from https://rustup.rs" >&2; exit 1; }
+	@if ! command -v $(CARGO) >/dev/null 2>&1; then \
+	  if ! command -v curl >/dev/null 2>&1; then \
+	    echo "missing: Rust; install it from https://rustup.rs" >&2; exit 1; \
+	  fi; \
+	  echo "installing Rust with rustup, into $(HOME)/.cargo"; \
+	  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs \
+	    | sh -s -- -y --quiet --profile minimal --default-toolchain none --no-modify-path; \
+	fi
+	@$(CARGO) --version >/dev/null
+	@have=$$($(CARGO) --version | cut -d' ' -f2); want=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
+	if [ "$$(printf '%s\n' "$$want" "$$have" | sort -V | head -n 1)" != "$$want" ]; then \
+	  echo "$(CARGO) is $$have, wharf needs Rust $$want: install rustup from https://rustup.rs" >&2; exit 1; \
+	fi
 
 library: node_modules/.package-lock.json
 
@@ -71,13 +91,17 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
+NEXTEST := 0.9.143
 nextest:
 	@command -v cargo-nextest >/dev/null 2>&1 || { \
-	  echo "installing cargo-nextest (a few minutes, once)"; $(CARGO) install --locked --quiet cargo-nextest; }
+	  echo "installing cargo-nextest $(NEXTEST) (a few minutes, once)"; \
+	  $(CARGO) install --locked --quiet cargo-nextest@$(NEXTEST); }
 
+DENY := 0.20.2
 deny:
 	@command -v cargo-deny >/dev/null 2>&1 || { \
-	  echo "installing cargo-deny (a few minutes, once)"; $(CARGO) install --locked --quiet cargo-deny; }
+	  echo "installing cargo-deny $(DENY) (a few minutes, once)"; \
+	  $(CARGO) install --locked --quiet cargo-deny@$(DENY); }
 	$(CARGO) deny --log-level error check licenses bans sources
 	@if ! out=$$($(CARGO) deny --log-level error check advisories 2>&1); then \
 	  case "$$out" in \

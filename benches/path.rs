@@ -1,6 +1,7 @@
 //! The figures of the whole path: the real program, real browsers, the simulated WhatsApp.
 //!
-//! Latencies are read from the host's own trace lines (microseconds, one clock), memory from `/proc`. Run by `make bench`.
+//! Latencies are read from the host's own trace lines (microseconds, one clock), memory (proportional set size) from `/proc`.
+//! Browsers, simulator, phones and host share the machine. Run by `make bench`.
 
 #[path = "../tests/it/support/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
@@ -19,7 +20,13 @@ const PER_SECOND: u32 = 100;
 const SECONDS: u32 = 20;
 const ACCOUNTS: usize = 5;
 
-const ECHO: &str = r#"wharf.on("message", { account = "shop" }, function(msg) msg:reply("VERSION " .. msg.body) end)"#;
+/// Answers everybody but the phone `FRESH`; of that one, what the newest version asks for.
+const ECHO: &str = r#"
+wharf.on("message", { account = "shop", match = "n" }, function(msg) msg:reply("a " .. msg.body) end)
+wharf.on("message", { account = "shop", match = "trip" }, function(msg) msg:reply("a " .. msg.body) end)
+wharf.on("message", { account = "shop", match = "VERSION" }, function(msg) msg:reply("new " .. msg.body) end)
+"#;
+const FRESH: &str = "491700000003";
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -40,7 +47,7 @@ async fn measure() {
         phones.add(&writer(n), "Writer").await;
     }
     let home = Home::new(&phones.url, "[pacing]\nenabled = false\n");
-    home.script("echo.lua", &ECHO.replace("VERSION", "a"));
+    home.script("echo.lua", &ECHO.replace("VERSION", "nothing yet"));
     let mut host = Host::start_logging(&home, "info,wharf::path=trace").await;
     let qr = host.create_account("shop").await;
     phones.scan(SHOP, &qr).await;
@@ -67,21 +74,27 @@ async fn measure() {
     }
     report("phone -> phone, there and back", &trips);
 
+    phones.add(FRESH, "Fresh").await;
     let mut saves = Vec::new();
-    for round in 0..10 {
+    for round in 0..20 {
+        let version = format!("version{round} ");
         let from = host.logged();
-        let pouring = {
-            let phones = Arc::clone(&phones);
-            async move { pour(&phones, PER_SECOND).await }
+        // Only the version that is about to be saved answers these, so the first answer to one is its own.
+        let pouring = async {
+            let mut tick = tokio::time::interval(Duration::from_millis(10));
+            for n in 0..60 {
+                tick.tick().await;
+                phones.write(FRESH, SHOP, &format!("{version}{n}")).await;
+            }
         };
         let saving = async {
             tokio::time::sleep(Duration::from_millis(200)).await;
             let saved = jiff::Timestamp::now();
-            home.script("echo.lua", &ECHO.replace("VERSION", &format!("b{round}")));
+            home.script("echo.lua", &ECHO.replace("VERSION", &version));
             saved
         };
         let (saved, ()) = tokio::join!(saving, pouring);
-        host.line(from, "in force").await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         saves.extend(first_answer(&host.log_since(from), saved));
     }
     report("save of a script -> first answer of the new version", &saves);
@@ -94,7 +107,7 @@ async fn measure() {
         host.state(&id, "ready").await;
     }
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let browsers = home.browsers();
+    let browsers = groups_of(&home.browsers());
     let memory: u64 = browsers.iter().filter_map(|pid| pss(*pid)).sum();
     println!(
         "host memory with {ACCOUNTS} accounts: {} MB",
@@ -144,18 +157,17 @@ fn pair(log: &[String]) -> Vec<i64> {
     took
 }
 
-/// Microseconds from the save to the first send after the new version was in force.
+/// Microseconds from the save to the first answer in the chat of the phone `FRESH`.
 fn first_answer(log: &[String], saved: jiff::Timestamp) -> Option<i64> {
-    let swapped = log.iter().position(|line| line.contains("in force"))?;
-    let (at, _) = log
-        .iter()
-        .skip(swapped)
-        .filter(|line| line.contains("message in send"))
-        .find_map(|line| moment(line))?;
+    let sends = log.iter().filter(|line| line.contains("message in send"));
+    let (at, _) = sends
+        .filter_map(|line| moment(line))
+        .find(|(_, chat)| chat.starts_with(FRESH))?;
     Some(at.as_microsecond() - saved.as_microsecond())
 }
 
 fn report(what: &str, took: &[i64]) {
+    assert!(!took.is_empty(), "{what}: nothing was measured");
     let mut sorted = took.to_vec();
     sorted.sort_unstable();
     let at = |part: f64| {
@@ -172,6 +184,24 @@ fn report(what: &str, took: &[i64]) {
         ms(at(1.0)),
         sorted.len()
     );
+}
+
+/// All processes of the groups that these lead: a browser's helpers do not all name its profile.
+fn groups_of(leaders: &[u32]) -> Vec<u32> {
+    let stat = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+    let group = |pid: u32| {
+        stat(pid)?
+            .rsplit_once(')')?
+            .1
+            .split_whitespace()
+            .nth(2)?
+            .parse::<u32>()
+            .ok()
+    };
+    let all = std::fs::read_dir("/proc").unwrap();
+    let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| group(*pid).is_some_and(|group| leaders.contains(&group)))
+        .collect()
 }
 
 /// Proportional set size of a process, in kB.

@@ -3,28 +3,7 @@
 //! In: what sessions, scripts and the host have to report. Out: [`Event`], the one shape that journal, Lua, webhooks
 //! and HTTP share. Must not import another room.
 //!
-//! The events, and where each comes from:
-//!
-//! | event | meaning |
-//! |---|---|
-//! | `message` | a new message from somebody else; handlers of `message.any` get it as well |
-//! | `message.any` | every new message; as a name in the envelope: one of the account's own |
-//! | `message.ack` | a message of the account was sent, delivered, read |
-//! | `account.qr` | a new QR code waits to be scanned (without the code) |
-//! | `account.authenticated` | the account was linked just now |
-//! | `account.ready` | the account can send and receive, proven by a round trip |
-//! | `account.synced` | messages missed while away have been looked for |
-//! | `account.disconnected` | the account was ready and is not any more |
-//! | `account.status` | any other change of state |
-//! | `account.degraded` | the library lacks parts that wharf uses |
-//! | `action.unknown` | a send was cut off and cannot be known to have happened |
-//! | `script.error` | a handler failed |
-//! | `script.reloaded` | a new generation of a script is in force |
-//! | `script.suspended` | a script was stopped too often in a minute |
-//! | `script.skipped` | events that a script did not see, and why |
-//! | `delivery.dead` | a delivery was given up |
-//! | `endpoint.disabled` | an endpoint answered 410 |
-//! | `config.changed` | a new configuration is in force |
+//! All events stand in [`EVENTS`].
 
 use std::fmt;
 
@@ -97,37 +76,118 @@ impl AsRef<str> for AccountId {
 /// The name of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// One of [`NAMES`].
+    /// One of [`EVENTS`].
     Named(&'static str),
     /// `job.NAME`, from a script's `later`.
     Job(String),
 }
 
-/// Names that a script may listen to, with the fields of their `data`.
-pub const NAMES: &[(&str, &[&str])] = &[
-    ("message", MESSAGE_FIELDS),
-    ("message.any", MESSAGE_FIELDS),
-    ("message.ack", &["chat", "ids", "ack", "sender"]),
-    ("account.qr", &["attempt", "expires_at"]),
-    ("account.authenticated", &["phone"]),
-    ("account.ready", &["phone"]),
-    ("account.synced", &["recovered", "truncated"]),
-    ("account.disconnected", &["state", "reason"]),
-    ("account.status", &["state", "reason", "previous"]),
-    ("account.degraded", &["missing"]),
-    ("action.unknown", &["id", "chat", "source", "script", "event"]),
-    ("action.stopped", &["chat", "source", "script", "event", "reason"]),
-    (
+/// An event that a script may listen to.
+#[derive(Debug)]
+pub struct Named {
+    /// Its name.
+    pub name: &'static str,
+    /// What it tells, for the reference page.
+    pub meaning: &'static str,
+    /// The fields that its `data` may have.
+    pub fields: &'static [&'static str],
+}
+
+const fn named(name: &'static str, meaning: &'static str, fields: &'static [&'static str]) -> Named {
+    Named { name, meaning, fields }
+}
+
+/// All events but `job.NAME`.
+pub const EVENTS: &[Named] = &[
+    named(
+        "message",
+        "a new message from somebody else; handlers of `message.any` get it as well",
+        MESSAGE_FIELDS,
+    ),
+    named(
+        "message.any",
+        "every new message; as a name in the envelope: one of the account's own",
+        MESSAGE_FIELDS,
+    ),
+    named(
+        "message.ack",
+        "a message of the account was sent, delivered, read",
+        &["chat", "ids", "ack", "sender"],
+    ),
+    named(
+        "account.qr",
+        "a new QR code waits to be scanned (the event is without the code)",
+        &["attempt", "expires_at"],
+    ),
+    named("account.authenticated", "the account was linked just now", &["phone"]),
+    named(
+        "account.ready",
+        "the account can send and receive, proven by a round trip",
+        &["phone"],
+    ),
+    named(
+        "account.synced",
+        "messages missed while away have been looked for",
+        &["recovered", "truncated"],
+    ),
+    named(
+        "account.disconnected",
+        "the account was ready and is not any more",
+        &["state", "reason"],
+    ),
+    named(
+        "account.status",
+        "any other change of state",
+        &["state", "reason", "previous"],
+    ),
+    named(
+        "account.degraded",
+        "the in-page library lacks parts that wharf uses",
+        &["missing"],
+    ),
+    named(
+        "action.unknown",
+        "a send was cut off and cannot be known to have happened",
+        &["id", "chat", "source", "script", "event"],
+    ),
+    named(
+        "action.stopped",
+        "a message that a gate had queued was not sent, and why",
+        &["chat", "source", "script", "event", "reason"],
+    ),
+    named(
         "script.error",
+        "a handler failed",
         &["script", "generation", "message", "file", "line", "event", "try"],
     ),
-    ("script.reloaded", &["script", "generation"]),
-    ("script.suspended", &["script", "reason"]),
-    ("script.skipped", &["script", "from", "to", "count", "reason"]),
-    ("delivery.dead", &["endpoint", "delivery", "reason"]),
-    ("endpoint.disabled", &["endpoint", "reason"]),
-    ("config.changed", &["sections"]),
+    named(
+        "script.reloaded",
+        "a new version of a script is in force",
+        &["script", "generation"],
+    ),
+    named(
+        "script.suspended",
+        "a script was stopped too often in a minute",
+        &["script", "reason"],
+    ),
+    named(
+        "script.skipped",
+        "events that a script did not see, and why",
+        &["script", "from", "to", "count", "reason"],
+    ),
+    named(
+        "delivery.dead",
+        "a delivery was given up",
+        &["endpoint", "delivery", "reason"],
+    ),
+    named("endpoint.disabled", "an endpoint answered 410", &["endpoint", "reason"]),
+    named("config.changed", "a new configuration is in force", &["sections"]),
 ];
+
+/// The names of all events but `job.NAME`.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    EVENTS.iter().map(|event| event.name)
+}
 
 /// The fields of a message's `data`.
 pub const MESSAGE_FIELDS: &[&str] = &[
@@ -163,10 +223,7 @@ impl Kind {
         if let Some(job) = name.strip_prefix("job.") {
             return (!job.is_empty()).then(|| Kind::Job(job.to_owned()));
         }
-        NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(known, _)| Kind::Named(known))
+        names().find(|known| *known == name).map(Kind::Named)
     }
 
     /// Whether a handler registered for `wanted` gets events of this name.
@@ -185,7 +242,10 @@ impl Kind {
     #[must_use]
     pub fn fields(&self) -> Option<&'static [&'static str]> {
         match self {
-            Kind::Named(name) => NAMES.iter().find(|(known, _)| known == name).map(|(_, fields)| *fields),
+            Kind::Named(name) => EVENTS
+                .iter()
+                .find(|event| event.name == *name)
+                .map(|event| event.fields),
             Kind::Job(_) => None,
         }
     }

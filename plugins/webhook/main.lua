@@ -41,8 +41,14 @@ local function names(patterns)
   return set
 end
 
+local KEYS = { "endpoint", "events", "accounts", "chats" }
+
 local routes = {}
 for index, route in wharf.config.routes do
+  if type(route) ~= "table" then error("route " .. index .. " is not a table such as { endpoint = \"crm\" }", 0) end
+  for key in route do
+    if not table.find(KEYS, key) then error("route " .. index .. " has no '" .. tostring(key) .. "'", 0) end
+  end
   if type(route.endpoint) ~= "string" then error("route " .. index .. " names no endpoint", 0) end
   table.insert(routes, {
     endpoint = route.endpoint, events = names(route.events), accounts = route.accounts, chats = route.chats,
@@ -55,6 +61,15 @@ local function concerns(event, endpoint)
   return (event.event == "delivery.dead" or event.event == "endpoint.disabled") and event.endpoint == endpoint
 end
 
+-- A misspelt endpoint must not keep an event from the others, and one that is added later gets what comes from then on.
+local function post(endpoint, body)
+  if wharf.webhook.has(endpoint) then
+    wharf.webhook.post(endpoint, body)
+  else
+    wharf.log.error("there is no [endpoint." .. endpoint .. "] in config.toml; the event is not sent there")
+  end
+end
+
 local function chat_of(event)
   if event.event:sub(1, 7) == "message" then return event.chat end
   return nil
@@ -65,19 +80,15 @@ for _, name in EVENTS do
   for _, route in routes do wanted = wanted or route.events[name] end
   if wanted then
     wharf.on(name, { max_age = "any" }, function(event)
-      local body
-      local function post(endpoint)
-        body = body or event:json()
-        wharf.webhook.post(endpoint, body)
-      end
+      local body = event:json()
       for _, route in routes do
         if route.events[name] and any_of(route.accounts, event.account) and any_of(route.chats, chat_of(event))
           and not concerns(event, route.endpoint) then
-          post(route.endpoint)
+          post(route.endpoint, body)
         end
       end
       local webhook = event.account and "account:" .. event.account
-      if own[name] and webhook and wharf.webhook.has(webhook) and not concerns(event, webhook) then post(webhook) end
+      if own[name] and webhook and wharf.webhook.has(webhook) and not concerns(event, webhook) then post(webhook, body) end
     end)
   end
 end

@@ -69,3 +69,32 @@ wharf.case("news of an endpoint does not go to that endpoint", function()
   bot:expect_webhook { endpoint = "ops" }
   bot:expect_nothing()
 end)
+
+wharf.case("a route with chats takes those alone", function()
+  local bot = wharf.test("main.lua", {
+    config = { routes = { { endpoint = "crm", chats = { CHAT } } } }, endpoints = { "crm" },
+  })
+  bot:message { chat = "491700000009@c.us", body = "hello" }
+  bot:expect_nothing()
+  bot:message { chat = CHAT, body = "hello" }
+  bot:expect_webhook { endpoint = "crm" }
+end)
+
+wharf.case("an endpoint that is not there keeps nothing from the others", function()
+  local bot = wharf.test("main.lua", {
+    config = { routes = { { endpoint = "cmr" }, { endpoint = "crm" } } }, endpoints = { "crm" },
+  })
+  bot:message { chat = CHAT, body = "hello" }
+  bot:expect_webhook { endpoint = "crm" }
+  bot:expect_nothing()
+end)
+
+wharf.case("a route with a mistake is refused when it is loaded", function()
+  local function refused(route, part)
+    local fine, why = pcall(wharf.test, "main.lua", { config = { routes = { route } } })
+    assert(not fine and tostring(why):find(part, 1, true), tostring(why))
+  end
+  refused({ events = { "message" } }, "route 1 names no endpoint")
+  refused({ endpoint = "crm", event = "message" }, "route 1 has no 'event'")
+  refused({ endpoint = "crm", events = { "mesage" } }, "no event 'mesage' can be routed")
+end)

@@ -12,8 +12,25 @@ use crate::event::Event;
 
 use super::error::suggestion;
 
-/// The keys of a filter.
-pub(crate) const KEYS: &[&str] = &["account", "chat", "from", "is_group", "type", "match", "max_age"];
+/// The keys of a filter, and when an event passes each.
+pub(crate) const KEYS: &[(&str, &str)] = &[
+    ("account", "it is of this account, or of one in the list"),
+    ("chat", "it belongs to this chat, or to one in the list"),
+    ("from", "who wrote it has this id or phone number, or one in the list"),
+    ("is_group", "its chat is a group (`true`), or is none (`false`)"),
+    (
+        "type",
+        "the message is of this type, such as `chat` or `image`, or of one in the list",
+    ),
+    (
+        "match",
+        "its text (or caption) starts with this, or with one in the list; capitals do not matter",
+    ),
+    (
+        "max_age",
+        "the message is not older than this: `\"2h\"`, seconds, or `\"any\"`; ten minutes if not said",
+    ),
+];
 
 /// The age above which a handler gets a message only if its filter says `max_age`.
 pub(crate) const DEFAULT_MAX_AGE: Duration = Duration::from_secs(600);
@@ -72,7 +89,7 @@ impl Filter {
                 other => {
                     return Err(format!(
                         "no filter '{other}'{}",
-                        suggestion(other, KEYS.iter().copied())
+                        suggestion(other, KEYS.iter().map(|(key, _)| *key))
                     ));
                 }
             }

@@ -149,7 +149,7 @@ impl Manifest {
         }
         for event in &written.permissions.events {
             if !event.ends_with('*') && crate::event::Kind::parse(event).is_none() {
-                let known = crate::event::NAMES.iter().map(|(name, _)| *name);
+                let known = crate::event::names();
                 return Err(at("events", format!("no event '{event}'{}", suggestion(event, known))));
             }
         }

@@ -24,6 +24,7 @@ mod manifest;
 mod meter;
 mod permissions;
 mod queue;
+mod reference;
 mod reload;
 mod run;
 mod shared;
@@ -46,6 +47,7 @@ use crate::config::Config;
 use crate::store::{self, Store};
 
 use gates::Gates;
+pub use reference::reference;
 use reload::{Reload, Slots};
 use shared::Shared;
 pub use times::Times;

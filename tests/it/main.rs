@@ -6,6 +6,7 @@
 
 mod admin;
 mod crash;
+mod docs;
 mod journey;
 mod layers;
 mod page;

@@ -5,7 +5,7 @@
 
 use mlua::Value;
 
-use crate::event::{Kind, NAMES};
+use crate::event::{Kind, names};
 use crate::script::error::suggestion;
 use crate::script::filter::Filter;
 use crate::script::run::Refusal;
@@ -47,7 +47,7 @@ fn register(caller: &Caller, mut args: Args, gate: bool) -> Result<Value, Refusa
     }
     let name = args.text("the event")?;
     let Some(event) = Kind::parse(&name) else {
-        let hint = suggestion(&name, NAMES.iter().map(|(known, _)| *known));
+        let hint = suggestion(&name, names());
         return Err(args.refuse(&format!("no event '{name}'{hint}")));
     };
     let (filter, handler) = match args.any() {

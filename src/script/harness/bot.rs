@@ -262,7 +262,7 @@ impl Bot {
     }
 
     pub(super) async fn event(&self, name: &str, data: Map<String, Value>) -> mlua::Result<()> {
-        let known = crate::event::NAMES.iter().map(|(name, _)| *name);
+        let known = crate::event::names();
         let kind = Kind::parse(name).ok_or_else(|| wrong(format!("no event '{name}'{}", suggestion(name, known))))?;
         let account = name.starts_with("account.").then(|| self.world.first_account());
         self.happen(kind, account, self.world.now(), Origin::Live, data).await

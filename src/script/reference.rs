@@ -1,0 +1,182 @@
+//! The reference page of the Lua API, made from the tables that the API itself is installed from.
+//!
+//! In: the rows of [`super::api`], the events, the keys of filters. Out: Markdown, which stands in `docs/scripting.md` and is
+//! held against this by a test. Must not say anything that a table of the program could say.
+
+use std::fmt::Write as _;
+
+use crate::event::{EVENTS, MESSAGE_FIELDS};
+
+use super::api::event::ENVELOPE;
+use super::api::{Body, Row, rows};
+use super::filter;
+
+/// What a field means: of the envelope, then of a message.
+const FIELDS: &[(&str, &str)] = &[
+    (
+        "event_id",
+        "the event's own id; `evt_` and a ULID, the same in every webhook and after every restart",
+    ),
+    ("event", "its name"),
+    ("account", "the id of the account; nil for events of the host"),
+    ("seq", "its number within the account, without gaps"),
+    ("origin", "`live`, or `history` if it was found afterwards"),
+    (
+        "timestamp",
+        "when it happened, in ms since 1970; of a message: when it was written",
+    ),
+    ("id", "the message's id"),
+    ("chat", "the chat: the address to answer to"),
+    ("from", "who sent it"),
+    ("to", "whom it was sent to"),
+    ("author", "in groups, who wrote it"),
+    (
+        "sender",
+        "who wrote it, in parts: `id`, `lid`, `phone`, `name`; nil where it is not known",
+    ),
+    ("from_me", "whether the account itself wrote it"),
+    ("source", "of own messages: `phone`, `api` or `script`"),
+    (
+        "type",
+        "`chat` for text, else WhatsApp's word: `image`, `ptt`, `document`, …",
+    ),
+    ("body", "the text"),
+    ("caption", "the text beside a medium"),
+    (
+        "media",
+        "what is known of a medium: `mimetype`, `filename`, `size`, `sha256`, `status`; never the bytes",
+    ),
+    ("quoted", "the message that it answers: `id`, `author`, `type`, `body`"),
+    ("mentions", "ids that are mentioned in it"),
+    ("ack", "-1 error, 0 waiting, 1 sent, 2 delivered, 3 read, 4 played"),
+    ("is_group", "whether the chat is a group"),
+];
+
+/// The part of `docs/scripting.md` between its marks.
+#[must_use]
+pub fn reference() -> String {
+    let mut page = String::new();
+    page.push_str("### Functions\n\n");
+    page.push_str("*Waits* means that other runs go on meanwhile. Functions that wait, and those that write, work in handlers only.\n");
+    let mut parts: Vec<&str> = rows().map(part_of).collect();
+    let mut seen = Vec::new();
+    parts.retain(|part| {
+        !seen.contains(part) && {
+            seen.push(*part);
+            true
+        }
+    });
+    for part in parts {
+        write!(page, "\n#### {}\n\n", heading(part)).ok();
+        for row in rows().filter(|row| part_of(row) == part) {
+            let waits = if matches!(row.body, Body::Later(_)) {
+                " *Waits.*"
+            } else {
+                ""
+            };
+            writeln!(page, "- `{}`: {}{waits}", shown(row), row.doc).ok();
+        }
+    }
+    page.push_str("\n### Filters\n\n| key | an event passes if |\n|---|---|\n");
+    for (key, meaning) in filter::KEYS {
+        writeln!(page, "| `{key}` | {meaning} |").ok();
+    }
+    page.push_str("\n### Events\n\n| event | meaning | fields |\n|---|---|---|\n");
+    for event in EVENTS {
+        let fields = if event.fields == MESSAGE_FIELDS {
+            "[those of a message](#fields)".to_owned()
+        } else {
+            event
+                .fields
+                .iter()
+                .map(|field| format!("`{field}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        writeln!(page, "| `{}` | {} | {fields} |", event.name, event.meaning).ok();
+    }
+    page.push_str("\n### Fields\n\nEvery event has the first six, a message all of them.\n\n| field | |\n|---|---|\n");
+    for (name, meaning) in FIELDS {
+        writeln!(page, "| `{name}` | {meaning} |").ok();
+    }
+    page
+}
+
+/// What a row belongs to: a module, an object, or `wharf` itself.
+fn part_of(row: &Row) -> &'static str {
+    match row.name.find([':', '.']) {
+        Some(at) => row.name.get(..at).unwrap_or_default(),
+        None => "",
+    }
+}
+
+fn heading(part: &str) -> String {
+    match part {
+        "" => "wharf".to_owned(),
+        "message" => "A message".to_owned(),
+        "event" => "Any other event".to_owned(),
+        "account" => "An account".to_owned(),
+        module => format!("wharf.{module}"),
+    }
+}
+
+/// A row as it is written in a script: `wharf.kv.get(key: string) -> any`, `message:reply(…)`.
+fn shown(row: &Row) -> String {
+    let method = row.name.contains(':');
+    let name = if method {
+        row.name.to_owned()
+    } else {
+        format!("wharf.{}", row.name)
+    };
+    if !row.signature.starts_with('(') {
+        return format!("{name}: {}", row.signature);
+    }
+    // The object before the colon is the first parameter.
+    let signature = if method {
+        let rest = row
+            .signature
+            .split_once([',', ')'])
+            .map_or("", |(_, rest)| rest.trim_start());
+        let parameters = if row
+            .signature
+            .find(',')
+            .is_some_and(|comma| row.signature.find(')').is_none_or(|end| comma < end))
+        {
+            format!("({rest}")
+        } else {
+            format!("() {rest}")
+        };
+        parameters
+    } else {
+        row.signature.to_owned()
+    };
+    format!("{name}{signature}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_a_message_is_explained_and_no_other() {
+        let known: Vec<&str> = ENVELOPE.iter().chain(MESSAGE_FIELDS).copied().collect();
+        for (name, _) in FIELDS {
+            assert!(known.contains(name) || *name == "is_group", "{name}");
+        }
+        for name in known {
+            assert!(
+                FIELDS.iter().any(|(explained, _)| *explained == name),
+                "{name} is not explained"
+            );
+        }
+    }
+
+    #[test]
+    fn a_method_is_shown_without_its_object() {
+        let find = |name: &str| shown(rows().find(|row| row.name == name).unwrap());
+        assert_eq!(find("message:json"), "message:json() -> table");
+        assert!(find("account:send").starts_with("account:send(chat: string, text: "));
+        assert_eq!(find("kv.get"), "wharf.kv.get(key: string) -> any");
+        assert_eq!(find("version"), "wharf.version: string");
+    }
+}
