@@ -152,7 +152,7 @@ pub const EVENTS: &[Named] = &[
     ),
     named(
         "action.stopped",
-        "a message that a script wanted sent was given up before it was ordered",
+        "a message that a gate had queued was not sent, and why",
         &["chat", "source", "script", "event", "reason"],
     ),
     named(

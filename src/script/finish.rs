@@ -118,7 +118,7 @@ pub(crate) fn error_event(script: &str, generation: u64, event: &Event, fault: &
         "script": script, "generation": generation, "message": fault.message, "file": fault.file, "line": fault.line,
         "event": event.id, "try": tries,
     });
-    let draft: Draft = host_event("script.error", data);
+    let draft: Draft = host_event("script.error", &data);
     Some(NewEvent { draft, once: None })
 }
 

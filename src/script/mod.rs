@@ -177,3 +177,6 @@ impl Scripts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,16 +46,12 @@ impl Shared {
 }
 
 /// An event of the host about a script.
-pub(crate) fn host_event(name: &'static str, data: serde_json::Value) -> Draft {
-    let data = match data {
-        serde_json::Value::Object(data) => data,
-        _ => serde_json::Map::new(),
-    };
+pub(crate) fn host_event(name: &'static str, data: &serde_json::Value) -> Draft {
     Draft {
         event: Kind::Named(name),
         account: None,
         timestamp: now(),
         origin: Origin::Live,
-        data,
+        data: data.as_object().cloned().unwrap_or_default(),
     }
 }

@@ -143,7 +143,7 @@ impl Slot {
                 tracing::info!(target: "wharf::script", script = &*self.name, generation = number, "in force");
                 if tell {
                     let data = json!({ "script": &*self.name, "generation": number });
-                    self.shared.emit(host_event("script.reloaded", data)).await;
+                    self.shared.emit(host_event("script.reloaded", &data)).await;
                 }
             }
             Err(error) => self.refuse(Problem::of_load(&error)),
@@ -212,7 +212,7 @@ impl Slot {
                 tracing::error!(target: "wharf::script", script = &*self.name, "suspended until its file changes: {}", fault.headline());
                 let reason = format!("{STRIKES} times stopped within a minute, at last: {}", fault.headline());
                 let data = json!({ "script": &*self.name, "reason": reason });
-                self.shared.emit(host_event("script.suspended", data)).await;
+                self.shared.emit(host_event("script.suspended", &data)).await;
             }
         }
     }

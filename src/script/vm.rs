@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mlua::chunk::{Chunk, ChunkMode};
-use mlua::{Lua, LuaOptions, LuaString, StdLib, Variadic};
+use mlua::{Lua, LuaOptions, LuaString, StdLib, Table, Value, Variadic};
 
 use crate::config::resolved;
 
@@ -72,8 +72,10 @@ const REMOVED: &[&str] = &[
 /// - `foreach`, `foreachi`: with a function of C's own, none of its calls asks.
 /// - `move`: goes through every number between two, whether there is an element or not.
 /// - `date`: formats as often as its format says.
+///
+/// `clone` refuses tables whose metatable is protected, which those are that the API makes of JSON.
 const PATCHES: &str = r#"
-local plain_find = ...
+local plain_find, clone = ...
 local find, match, gmatch, gsub, split, sub = string.find, string.match, string.gmatch, string.gsub, string.split, string.sub
 local move, sort, date, next, type, tonumber, error = table.move, table.sort, os.date, next, type, tonumber, error
 
@@ -156,6 +158,8 @@ table.move = function(a, f, e, t, ...)
   return move(a, f, e, t, ...)
 end
 
+table.clone = clone
+
 os.date = function(format, ...)
   if type(format) == "string" and #format > 1000 then
     error("os.date takes a format of at most 1,000 bytes", 2)
@@ -194,7 +198,14 @@ pub(crate) fn build(
             None => Variadic::from_iter([None]),
         })
     })?;
-    ours(&lua, PATCHES).call::<()>(find)?;
+    let clone = lua.create_function(|lua, table: Table| {
+        let copy = lua.create_table_with_capacity(table.raw_len(), 0)?;
+        table.for_each(|key: Value, value: Value| copy.raw_set(key, value))?;
+        // With what it knows of the JSON that it was: that it is a list, which names were null.
+        copy.set_metatable(table.metatable())?;
+        Ok(copy)
+    })?;
+    ours(&lua, PATCHES).call::<()>((find, clone))?;
     install(&lua)?;
     let globals = lua.globals();
     for name in REMOVED {

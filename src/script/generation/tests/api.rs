@@ -239,3 +239,16 @@ async fn what_was_listed_was_read() {
     assert_eq!(relied("a/2"), Some(None), "it was not in the list");
     assert_eq!(relied("b"), None);
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_clone_of_a_setting_can_be_changed_and_is_the_same_json() {
+    assert_eq!(
+        lines(
+            "local list = table.clone(wharf.config.list) table.insert(list, 3) print(wharf.json.encode(list), #wharf.config.list)
+            print(wharf.json.encode(table.clone(wharf.json.decode('[]'))), wharf.json.encode(table.clone(wharf.json.decode('{\"a\":null}'))))
+            local own = setmetatable({ 1 }, { __index = { x = 2 } }) print(table.clone(own)[1], table.clone(own).x)"
+        )
+        .await,
+        ["[1,2,3]\t2", "[]\t{\"a\":null}", "1\t2"]
+    );
+}

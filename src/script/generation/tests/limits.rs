@@ -29,10 +29,6 @@ async fn limits_of_a_run_are_clear_errors() {
     let fault = ran("for i = 1, 100 do msg:reply('x') end", &world).await.unwrap_err();
     assert_eq!(fault.message, "more than 64 messages sent in one run");
     assert_eq!(world.sends.take().len(), 64);
-    let fault = ran("for i = 1, 5000 do wharf.kv.get('k' .. i) end", &world)
-        .await
-        .unwrap_err();
-    assert_eq!(fault.message, "kv: more than 4000 keys read in one run");
     let fault = ran("wharf.webhook.post('cmr', 'x')", &world).await.unwrap_err();
     assert_eq!(fault.message, "webhook.post: there is no [endpoint.cmr] in config.toml");
 }
@@ -216,4 +212,49 @@ async fn a_script_has_no_more_handlers_than_can_be_asked() {
         .err()
         .unwrap();
     assert_eq!(refused.message, "on: more than 1000 handlers in one script");
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn a_handler_has_a_minute_and_a_gate_two_seconds() {
+    let world = Rc::new(Small::default());
+    let text = "wharf.on('message', function() for i = 1, 6 do wharf.kv.get('k') end end)
+        wharf.gate('message', function() wharf.kv.get('k') end)";
+    let generation = loaded(text, &world).unwrap();
+    let delay = |seconds: f64| *world.slow_keys.borrow_mut() = Duration::from_secs_f64(seconds);
+    delay(9.9);
+    generation.run(&message("x"), false, Place::free()).await.unwrap();
+    delay(10.1);
+    let fault = generation.run(&message("x"), false, Place::free()).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Killed);
+    assert_eq!(fault.message, "stopped: not done after 60s");
+    delay(1.9);
+    generation.gate(&message("x"), 0).await.unwrap();
+    delay(2.1);
+    let fault = generation.gate(&message("x"), 0).await.unwrap_err();
+    assert_eq!(fault.message, "stopped: not done after 2s");
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn each_handler_of_a_run_has_its_own_time() {
+    let world = Rc::new(Small::default());
+    *world.slow_keys.borrow_mut() = Duration::from_secs(40);
+    let slow = "wharf.on('message', function() wharf.kv.get('k') end)\n".repeat(3);
+    let generation = loaded(&slow, &world).unwrap();
+    generation.run(&message("x"), false, Place::free()).await.unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_run_remembers_so_many_keys_and_no_more() {
+    let world = Rc::new(Small::default());
+    let mut setup = setup(&world);
+    // It is about the keys, and they take time.
+    setup.limits.cpu = Duration::from_secs(60);
+    let source = Source {
+        name: "bot".into(),
+        file: "scripts/bot.lua".into(),
+        text: "wharf.on('message', function() for i = 1, 5000 do wharf.kv.get('k' .. i) end end)".into(),
+    };
+    let generation = load(&source, setup).unwrap();
+    let fault = generation.run(&message("x"), false, Place::free()).await.unwrap_err();
+    assert_eq!(fault.message, "kv: more than 4000 keys read in one run");
 }

@@ -26,6 +26,7 @@ struct Small {
     sends: RefCell<Vec<SendOrder>>,
     fail: RefCell<Option<FailureKind>>,
     delay: RefCell<Duration>,
+    slow_keys: RefCell<Duration>,
     kept: RefCell<Vec<(String, Kept)>>,
 }
 
@@ -61,7 +62,12 @@ impl World for Small {
             .iter()
             .find(|(known, _)| *known == key)
             .map(|(_, kept)| kept.clone());
-        async { Ok(found) }.boxed_local()
+        let delay = *self.slow_keys.borrow();
+        async move {
+            tokio::time::sleep(delay).await;
+            Ok(found)
+        }
+        .boxed_local()
     }
 
     fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>> {
