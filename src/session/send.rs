@@ -70,6 +70,14 @@ pub(super) async fn send(room: &Arc<Room>, account: &Arc<Account>, order: SendOr
                     "the key was used for another account",
                 ));
             }
+            // A script's key stands for whatever its run sends there; a program's for one message.
+            if order.source == Source::Api && (known.to != order.to || known.content != order.content) {
+                return Err(failure(
+                    id,
+                    FailureKind::Refused,
+                    "the key was used for another message",
+                ));
+            }
             if let Some(answer) = &known.answer {
                 return Ok(answer.clone());
             }
