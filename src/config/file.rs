@@ -15,6 +15,9 @@ use super::value::{SecretText, Size, Span};
 use super::{Error, Place};
 use crate::event::AccountId;
 
+/// A table whose keys are not ours.
+pub(super) type Free = BTreeMap<String, Spanned<toml::Value>>;
+
 /// One layer of configuration.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -27,9 +30,9 @@ pub(super) struct File {
     pub(super) accounts: Accounts,
     pub(super) account: BTreeMap<AccountId, Account>,
     pub(super) scripts: Scripts,
-    pub(super) plugins: BTreeMap<String, toml::Table>,
-    pub(super) script: BTreeMap<String, toml::Table>,
-    pub(super) endpoint: BTreeMap<String, Endpoint>,
+    pub(super) plugins: BTreeMap<String, Free>,
+    pub(super) script: BTreeMap<String, Free>,
+    pub(super) endpoint: BTreeMap<String, Spanned<Endpoint>>,
     pub(super) webhooks: Webhooks,
     pub(super) egress: Egress,
     pub(super) pacing: Pacing,
@@ -62,7 +65,7 @@ pub(super) enum LogFormat {
 pub(super) struct Admin {
     pub(super) enabled: Option<bool>,
     pub(super) listen: Option<Spanned<SocketAddr>>,
-    pub(super) hosts: Option<Vec<String>>,
+    pub(super) hosts: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -120,12 +123,12 @@ pub(super) struct Scripts {
     pub(super) quiet: Option<Span>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Endpoint {
-    pub(super) url: Spanned<String>,
+    /// Must be set in one of the layers.
+    pub(super) url: Option<Spanned<String>>,
     pub(super) secret: Option<Spanned<SecretText>>,
-    #[serde(default)]
     pub(super) headers: BTreeMap<String, Spanned<SecretText>>,
     pub(super) timeout: Option<Spanned<Span>>,
     pub(super) in_flight: Option<Spanned<usize>>,

@@ -67,7 +67,11 @@ impl Sources {
             let path = Path::new("environment").join(name);
             let as_text = || Layer::parse(&path, assignment(&keys, &quoted(value)));
             // A number or a list is meant as such; a bare word is text.
-            Some(Layer::parse(&path, assignment(&keys, value)).or_else(|plain| as_text().map_err(|_| plain)))
+            let layer = Layer::parse(&path, assignment(&keys, value)).or_else(|plain| as_text().map_err(|_| plain));
+            Some(layer.map(|layer| Layer {
+                has_lines: false,
+                ..layer
+            }))
         };
         self.environment
             .iter()

@@ -3,6 +3,7 @@
 //! In: `config.toml`, `WHARF_SECTION__KEY`, `--data`. Out: [`Config`] through a watch channel, each room taking its own
 //! section. Must not import another room; is the only room that reads the environment.
 
+mod endpoint;
 mod file;
 pub mod live;
 mod resolve;
@@ -137,6 +138,128 @@ mod tests {
             wrong,
             "environment/WHARF_ACCOUNTS__MAXX: no key `maxx`; did you mean `max`?"
         );
+    }
+
+    fn with_environment(text: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        let environment = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let file = Some(path);
+        Sources {
+            file,
+            environment,
+            data: None,
+        }
+        .load()
+    }
+
+    #[test]
+    fn a_variable_of_an_endpoint_or_account_leaves_its_other_keys_as_the_file_has_them() {
+        let secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let text = format!(
+            "[endpoint.crm]\nurl = \"http://a/\"\nsecret = \"{secret}\"\nheaders = {{ Authorization = \"a\", x-shop = \"1\" }}\n\
+             [account.sales]\nname = \"Sales\"\nwebhook_url = \"http://a/\"\npacing = {{ per_minute = 7, waiting = 3 }}\n"
+        );
+        let config = with_environment(
+            &text,
+            &[
+                ("WHARF_ENDPOINT__CRM__URL", "http://b/"),
+                ("WHARF_ENDPOINT__CRM__HEADERS__AUTHORIZATION", "b"),
+                ("WHARF_ACCOUNT__SALES__WEBHOOK_SECRET", secret),
+                ("WHARF_ACCOUNT__SALES__PACING__WAITING", "4"),
+            ],
+        )
+        .unwrap();
+        let crm = &config.endpoint["crm"];
+        assert_eq!(
+            (crm.url.as_str(), crm.secret.as_ref().unwrap().reveal()),
+            ("http://b/", secret)
+        );
+        let headers: Vec<(&str, &str)> = crm
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.reveal()))
+            .collect();
+        assert_eq!(headers, [("authorization", "b"), ("x-shop", "1")]);
+        let sales = &config.account[&"sales".parse().unwrap()];
+        assert_eq!(
+            (sales.name.as_deref(), sales.webhook_url.as_deref()),
+            (Some("Sales"), Some("http://a/"))
+        );
+        assert_eq!(sales.webhook_secret.as_ref().unwrap().reveal(), secret);
+        let pacing = sales.pacing.as_ref().unwrap();
+        assert_eq!((pacing.per_minute, pacing.waiting), (7, 4));
+
+        let alone = [("WHARF_ENDPOINT__CRM__SECRET", secret)];
+        assert!(with_environment("[endpoint.crm]\nurl = \"http://a/\"", &alone).is_ok());
+        let refused = with_environment("", &alone).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("environment/WHARF_ENDPOINT__CRM__SECRET: [endpoint.crm] has no `url`"),
+            "{refused}"
+        );
+        assert!(
+            refusal("\n[endpoint.crm]\ntimeout = \"5s\"").starts_with("config.toml:2: [endpoint.crm] has no `url`")
+        );
+    }
+
+    #[test]
+    fn a_header_that_no_delivery_could_have_is_refused() {
+        let header = |line: &str| {
+            refusal(&format!(
+                "[endpoint.a]\nurl = \"http://x\"\n[endpoint.a.headers]\n{line}"
+            ))
+        };
+        for name in [
+            "webhook-id",
+            "Webhook-Signature",
+            "user-agent",
+            "Content-Type",
+            "host",
+            "wharf-attempt",
+        ] {
+            let text = header(&format!("{name} = \"x\""));
+            assert!(
+                text.starts_with("config.toml:4: wharf sets the header") && text.contains("remove it"),
+                "{text}"
+            );
+        }
+        assert!(header("\"a b\" = \"x\"").starts_with("config.toml:4: `a b` is not the name of a header"));
+        let text = header("authorization = \"hush\\nx: y\"");
+        assert!(
+            text.starts_with("config.toml:4: the value") && !text.contains("hush"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_switch_that_is_a_text_and_a_host_that_no_browser_sends_are_refused() {
+        assert_eq!(
+            refusal("[plugins.webhook]\nenabled = \"false\""),
+            "config.toml:2: `enabled` is true or false, without quotes"
+        );
+        let host = |text: &str| refusal(&format!("[admin]\nhosts = [\"localhost\",\n  \"{text}\"]"));
+        for (text, meant) in [
+            ("https://wharf.example.com/", "wharf.example.com"),
+            ("wharf.example.com/admin", "wharf.example.com"),
+            ("https://wharf.example.com:8443", "wharf.example.com:8443"),
+            ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+        ] {
+            assert_eq!(
+                host(text),
+                format!("config.toml:3: not a host name; did you mean `{meant}`?")
+            );
+        }
+        for text in ["", "*.example.com", "a b"] {
+            assert!(
+                host(text).starts_with("config.toml:3: not a host name; write"),
+                "{text}"
+            );
+        }
+        assert!(load("[admin]\nhosts = [\"Wharf.example.com\", \"other:8443\", \"10.0.0.1\"]").is_ok());
     }
 
     #[test]

@@ -9,19 +9,20 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use toml::Spanned;
 
-use super::file::{self, File, LogFormat, line_of};
+use super::file::{self, File, Free, LogFormat, line_of};
 use super::resolved::{
-    Account, Accounts, Admin, Browser, BrowserKind, Config, Data, Egress, Endpoint, Log, Pacing, Scripts, Secret,
-    Webhooks, Whatsapp,
+    Accounts, Admin, Browser, BrowserKind, Config, Data, Egress, Log, Pacing, Scripts, Secret, Webhooks, Whatsapp,
 };
 use super::value::{SecretText, Span};
-use super::{Error, Place};
+use super::{Error, Place, endpoint};
 
 /// A layer with what is needed to say where a value stands.
 pub(super) struct Layer {
     pub(super) name: PathBuf,
     pub(super) text: String,
     pub(super) file: File,
+    /// A variable of the environment has one line, so its number says nothing.
+    pub(super) has_lines: bool,
 }
 
 impl Layer {
@@ -31,11 +32,12 @@ impl Layer {
             name: name.to_owned(),
             text,
             file,
+            has_lines: true,
         })
     }
 
-    fn refuse<T>(&self, value: &Spanned<T>, message: impl Into<String>) -> Error {
-        let line = Some(line_of(&self.text, value.span().start));
+    pub(super) fn refuse<T>(&self, value: &Spanned<T>, message: impl Into<String>) -> Error {
+        let line = self.has_lines.then(|| line_of(&self.text, value.span().start));
         Error::Invalid {
             place: Place {
                 file: self.name.clone(),
@@ -45,7 +47,7 @@ impl Layer {
         }
     }
 
-    fn secret(&self, text: &Spanned<SecretText>) -> Result<Secret, Error> {
+    pub(super) fn secret(&self, text: &Spanned<SecretText>) -> Result<Secret, Error> {
         text.get_ref().resolve().map_err(|message| self.refuse(text, message))
     }
 }
@@ -90,6 +92,7 @@ pub(super) fn resolve(layers: &[Layer], base: &Path) -> Result<Config, Error> {
         }
     };
     let webhooks = webhooks(layers)?;
+    switches(layers)?;
     let plugins = tables(layers, |file| &file.plugins);
     let enabled = plugins
         .iter()
@@ -138,11 +141,11 @@ pub(super) fn resolve(layers: &[Layer], base: &Path) -> Result<Config, Error> {
         scripts: scripts(layers, &at, enabled)?,
         plugins: plugins.collect(),
         script: tables(layers, |file| &file.script),
-        endpoint: endpoints(layers, &webhooks)?,
+        endpoint: endpoint::endpoints(layers, &webhooks)?,
         egress: Egress {
             allow: pick!(layers, egress.allow).1.clone(),
         },
-        account: accounts(layers)?,
+        account: endpoint::accounts(layers)?,
         pacing: pacing(layers)?,
         secrets: secrets(layers)?,
         webhooks,
@@ -153,7 +156,7 @@ fn is_filter(text: &String) -> bool {
     !text.is_empty() && text.parse::<tracing_subscriber::EnvFilter>().is_ok()
 }
 
-fn is_http(url: &String) -> bool {
+pub(super) fn is_http(url: &String) -> bool {
     url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
 }
 
@@ -167,16 +170,56 @@ fn admin(layers: &[Layer]) -> Result<Admin, Error> {
     Ok(Admin {
         enabled: *pick!(layers, admin.enabled).1,
         listen: *listen,
-        hosts: pick!(layers, admin.hosts).1.clone(),
+        hosts: hosts(layers)?,
     })
 }
 
-fn kind(written: file::BrowserKind) -> BrowserKind {
+pub(super) fn kind(written: file::BrowserKind) -> BrowserKind {
     match written {
         file::BrowserKind::Auto => BrowserKind::Auto,
         file::BrowserKind::Shell => BrowserKind::Shell,
         file::BrowserKind::Chromium => BrowserKind::Chromium,
     }
+}
+
+/// Names as browsers send them in `Host`: another form would never match.
+fn hosts(layers: &[Layer]) -> Result<Vec<String>, Error> {
+    let (layer, hosts) = pick!(layers, admin.hosts);
+    let checked = hosts.iter().map(|written| {
+        let text = written.get_ref();
+        let absolute = if text.contains("://") {
+            text.clone()
+        } else {
+            format!("http://{text}")
+        };
+        let url = url::Url::parse(&absolute).ok();
+        let meant = url.as_ref().and_then(|url| {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            Some(format!("{}{port}", url.host_str().filter(|host| !host.contains('*'))?))
+        });
+        match meant {
+            Some(meant) if meant.eq_ignore_ascii_case(text) => Ok(text.clone()),
+            Some(meant) => Err(layer.refuse(written, format!("not a host name; did you mean `{meant}`?"))),
+            None => Err(layer.refuse(
+                written,
+                "not a host name; write each one out, such as \"wharf.example.com\" or \"wharf.example.com:8443\"",
+            )),
+        }
+    });
+    checked.collect()
+}
+
+/// A plugin is switched by a truth value alone: `\"false\"` is a text, and one that reads as no would have meant yes.
+fn switches(layers: &[Layer]) -> Result<(), Error> {
+    for layer in layers {
+        for table in layer.file.plugins.values() {
+            let Some(enabled) = table.get("enabled").filter(|value| !value.get_ref().is_bool()) else {
+                continue;
+            };
+            return Err(layer.refuse(enabled, "`enabled` is true or false, without quotes"));
+        }
+    }
+    Ok(())
 }
 
 fn browser(layers: &[Layer]) -> Result<Browser, Error> {
@@ -214,7 +257,7 @@ fn scripts(layers: &[Layer], at: &dyn Fn(&Path) -> PathBuf, enabled: Vec<String>
 
 fn webhooks(layers: &[Layer]) -> Result<Webhooks, Error> {
     Ok(Webhooks {
-        timeout: checked!(layers, webhooks.timeout, is_timeout, TIMEOUT).0,
+        timeout: checked!(layers, webhooks.timeout, endpoint::is_timeout, endpoint::TIMEOUT).0,
         retries: pick!(layers, webhooks.retries).1.iter().map(|span| span.0).collect(),
         in_flight: *checked!(
             layers,
@@ -223,93 +266,6 @@ fn webhooks(layers: &[Layer]) -> Result<Webhooks, Error> {
             "1 to 4096"
         ),
     })
-}
-
-const TIMEOUT: &str = "a timeout is \"1s\" to \"30s\"";
-
-fn is_timeout(span: &Span) -> bool {
-    (1..=30).contains(&span.0.as_secs())
-}
-
-fn endpoints(layers: &[Layer], webhooks: &Webhooks) -> Result<BTreeMap<String, Endpoint>, Error> {
-    let mut all = BTreeMap::new();
-    for layer in layers.iter().rev() {
-        for (name, written) in &layer.file.endpoint {
-            if !is_http(written.url.get_ref()) {
-                return Err(layer.refuse(&written.url, "not an address: it starts with http:// or https://"));
-            }
-            if let Some(bad) = written.timeout.as_ref().filter(|span| !is_timeout(span.get_ref())) {
-                return Err(layer.refuse(bad, TIMEOUT));
-            }
-            if let Some(bad) = written.in_flight.as_ref().filter(|n| *n.get_ref() == 0) {
-                return Err(layer.refuse(bad, "at least 1 request at a time"));
-            }
-            let headers = written
-                .headers
-                .iter()
-                .map(|(name, text)| Ok((name.clone(), layer.secret(text)?)));
-            all.insert(
-                name.clone(),
-                Endpoint {
-                    url: written.url.get_ref().clone(),
-                    secret: written.secret.as_ref().map(|text| signing(layer, text)).transpose()?,
-                    headers: headers.collect::<Result<_, Error>>()?,
-                    timeout: written
-                        .timeout
-                        .as_ref()
-                        .map_or(webhooks.timeout, |span| span.get_ref().0),
-                    in_flight: written.in_flight.as_ref().map_or(8, |n| *n.get_ref()),
-                },
-            );
-        }
-    }
-    Ok(all)
-}
-
-/// A signing secret must be one, or every delivery would fail later.
-fn signing(layer: &Layer, text: &Spanned<SecretText>) -> Result<Secret, Error> {
-    use base64::Engine as _;
-    let secret = layer.secret(text)?;
-    let bytes = secret.reveal().strip_prefix("whsec_").unwrap_or_default();
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(bytes)
-        .unwrap_or_default();
-    if (24..=64).contains(&bytes.len()) {
-        Ok(secret)
-    } else {
-        Err(layer.refuse(text, "a signing secret is `whsec_` and 24 to 64 random bytes in base64"))
-    }
-}
-
-fn accounts(layers: &[Layer]) -> Result<BTreeMap<crate::event::AccountId, Account>, Error> {
-    let mut all = BTreeMap::new();
-    for layer in layers.iter().rev() {
-        for (id, written) in &layer.file.account {
-            if let Some(bad) = written.webhook_url.as_ref().filter(|url| !is_http(url.get_ref())) {
-                return Err(layer.refuse(bad, "not an address: it starts with http:// or https://"));
-            }
-            let own = written
-                .pacing
-                .as_ref()
-                .map(|own| own_pacing(layers, layer, own))
-                .transpose()?;
-            all.insert(
-                id.clone(),
-                Account {
-                    name: written.name.clone(),
-                    webhook_url: written.webhook_url.as_ref().map(|url| url.get_ref().clone()),
-                    webhook_secret: written
-                        .webhook_secret
-                        .as_ref()
-                        .map(|text| signing(layer, text))
-                        .transpose()?,
-                    browser: written.browser.map(kind),
-                    pacing: own,
-                },
-            );
-        }
-    }
-    Ok(all)
 }
 
 fn per_minute<'a>(layer: &Layer, written: &'a Spanned<u32>) -> Result<&'a u32, Error> {
@@ -329,18 +285,20 @@ fn pacing(layers: &[Layer]) -> Result<Pacing, Error> {
     })
 }
 
-fn own_pacing(layers: &[Layer], layer: &Layer, own: &file::Pacing) -> Result<Pacing, Error> {
+pub(super) fn own_pacing(layers: &[Layer], own: &[(&Layer, &file::Pacing)]) -> Result<Pacing, Error> {
     let general = pacing(layers)?;
     let minute = own
-        .per_minute
-        .as_ref()
-        .map(|written| per_minute(layer, written))
+        .iter()
+        .find_map(|(layer, own)| own.per_minute.as_ref().map(|written| per_minute(layer, written)))
         .transpose()?;
+    let enabled = own.iter().find_map(|(_, own)| own.enabled);
+    let per_chat = own.iter().find_map(|(_, own)| own.per_chat);
+    let waiting = own.iter().find_map(|(_, own)| own.waiting);
     Ok(Pacing {
-        enabled: own.enabled.unwrap_or(general.enabled),
-        per_chat: own.per_chat.map_or(general.per_chat, |span| span.0),
+        enabled: enabled.unwrap_or(general.enabled),
+        per_chat: per_chat.map_or(general.per_chat, |span| span.0),
         per_minute: minute.copied().unwrap_or(general.per_minute),
-        waiting: own.waiting.unwrap_or(general.waiting),
+        waiting: waiting.unwrap_or(general.waiting),
     })
 }
 
@@ -355,16 +313,13 @@ fn secrets(layers: &[Layer]) -> Result<BTreeMap<String, Secret>, Error> {
 }
 
 /// Free-form tables: a stronger layer replaces single keys of a weaker one.
-fn tables(
-    layers: &[Layer],
-    of: impl Fn(&File) -> &BTreeMap<String, toml::Table>,
-) -> BTreeMap<String, Map<String, Value>> {
+fn tables(layers: &[Layer], of: impl Fn(&File) -> &BTreeMap<String, Free>) -> BTreeMap<String, Map<String, Value>> {
     let mut all: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for layer in layers.iter().rev() {
         for (name, table) in of(&layer.file) {
             let merged = all.entry(name.clone()).or_default();
             for (key, value) in table {
-                merged.insert(key.clone(), json(value));
+                merged.insert(key.clone(), json(value.get_ref()));
             }
         }
     }

@@ -40,7 +40,7 @@ impl SecretText {
                 reason = "the configuration is the place that reads the environment"
             )]
             return std::env::var(name)
-                .map(Secret::new)
+                .map(|text| Secret::new(text.trim().to_owned()))
                 .map_err(|_| format!("the environment variable {name} is not set"));
         }
         let Some(path) = self.0.strip_prefix("file:") else {

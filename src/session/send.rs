@@ -80,6 +80,14 @@ async fn carry_out(
                     "the key was used for another account",
                 ));
             }
+            // A script's key stands for whatever its run sends there; a program's for one message.
+            if order.source == Source::Api && (known.to != order.to || known.content != order.content) {
+                return Err(failure(
+                    id,
+                    FailureKind::Refused,
+                    "the key was used for another message",
+                ));
+            }
             if let Some(answer) = &known.answer {
                 return Ok(answer.clone());
             }

@@ -237,6 +237,32 @@ impl Store {
         .await
     }
 
+    /// The deliveries that wait, by due time from `due` on and then in the order in which they were posted; of those due just
+    /// then, the ones posted after `after`. At most `limit`.
+    pub async fn deliveries_due(&self, due: i64, after: Option<&str>, limit: usize) -> Result<Vec<Delivery>, Error> {
+        let from = match after {
+            None => 0,
+            Some(id) => ids::parse(PREFIX, id).map_or(0, |ulid| ulid.saturating_add(1)),
+        };
+        let durable = self.durable_id();
+        self.read(move |disk| {
+            let mut found = Vec::new();
+            for row in disk.scan_from(&Table::Schedule.prefix(), &layout::schedule(due, from)) {
+                if found.len() >= limit {
+                    break;
+                }
+                let ulid = layout::ulid_of(&row?.0)?;
+                if ulid > durable {
+                    continue;
+                }
+                // Between two rows of a scan the writer may have ended this one.
+                found.extend(disk.get::<Delivery>(&Table::Deliveries.ulid(ulid))?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
     /// The deliveries that wait, in the order in which they were posted, from the one after `after` on (from the first
     /// without it), at most `limit`; also those whose time has not come.
     pub async fn deliveries_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<Delivery>, Error> {

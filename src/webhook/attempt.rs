@@ -29,11 +29,27 @@ pub(super) enum Outcome {
     /// Answered 2xx.
     Delivered,
     /// It may be tried again.
-    Failed { met: Met, why: String },
+    Failed { met: Met, why: Why },
     /// Answered 410: the receiver wants nothing any more.
     Gone,
     /// It can never succeed as things are: a blocked address, a URL that is none, a secret that is none.
     Final(String),
+}
+
+/// Why an attempt failed, for two kinds of readers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Why {
+    /// For everybody: events go to scripts and other endpoints.
+    pub(super) told: String,
+    /// For the log and the delivery's `last_error`: it may name addresses of the network.
+    pub(super) detail: String,
+}
+
+impl From<String> for Why {
+    fn from(told: String) -> Self {
+        let detail = told.clone();
+        Self { told, detail }
+    }
 }
 
 /// Tries once; when the connection is cut at once, once more.
@@ -52,11 +68,14 @@ pub(super) async fn attempt(client: &Client, target: &Target, delivery: &Deliver
         }
         Ok(Err(error @ Error::Timeout)) => Outcome::Failed {
             met: Met::Timeout,
-            why: error.to_string(),
+            why: error.to_string().into(),
         },
         Ok(Err(error)) => Outcome::Failed {
             met: Met::Failure,
-            why: error.detail(),
+            why: Why {
+                told: error.to_string(),
+                detail: error.detail(),
+            },
         },
     }
 }
@@ -119,5 +138,5 @@ fn judge(response: &Response) -> Outcome {
     } else {
         format!("answered {status}: {said}")
     };
-    Outcome::Failed { met, why }
+    Outcome::Failed { met, why: why.into() }
 }

@@ -6,6 +6,7 @@
 //! (`queue`). Must not choose what goes where, that is the scripts' part, nor connect by any way but [`crate::http`].
 
 mod attempt;
+mod carry;
 mod dispatcher;
 mod endpoint;
 mod queue;

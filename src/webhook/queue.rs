@@ -7,8 +7,8 @@
 //! delivery that failed stands aside until its time and holds up nobody. Lanes are served in turn.
 //!
 //! Bounds: a lane holds [`FRESH`] first attempts; of one that has more, the rest stays in the store and is read when
-//! there is room, so that an endpoint that is down costs neither memory nor the others' turn. It holds [`LATE`] that failed;
-//! beyond that they are forgotten here and found again in the store by their time.
+//! there is room, so that an endpoint that is down costs neither memory nor the others' turn. It holds the [`LATE`] failed ones
+//! that are due first; those due later stay in the store and are read when there is room.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::Bound;
@@ -18,7 +18,7 @@ use crate::store::Delivery;
 /// First attempts that a lane holds; the rest waits in the store.
 pub(super) const FRESH: usize = 1_000;
 
-/// Failed deliveries that a lane holds; the rest is found again in the store when it is due.
+/// Failed deliveries that a lane holds; the rest waits in the store.
 pub(super) const LATE: usize = 10_000;
 
 /// All lanes.
@@ -30,8 +30,6 @@ pub(super) struct Queue {
     in_flight: usize,
     /// The lane that was served last; the next one is asked first.
     served: String,
-    /// Whether failed deliveries were forgotten for want of room.
-    forgot: bool,
 }
 
 #[derive(Default)]
@@ -50,6 +48,8 @@ struct Lane {
     parked: i64,
     /// The id after which the store has more for this lane.
     rest: Option<String>,
+    /// From this due time on the store has failed ones for this lane that are not here; all that are here are due before.
+    late_rest: Option<i64>,
     late_next: bool,
 }
 
@@ -62,11 +62,13 @@ impl Queue {
         }
         let lane = self.lanes.entry(delivery.endpoint.clone()).or_default();
         if delivery.tries > 0 {
-            if lane.late.len() >= LATE {
-                self.forgot = true;
-                return;
+            self.known.insert(delivery.id.clone());
+            if let Some(left) = lane.insert_late(delivery) {
+                self.known.remove(&left.id);
             }
-        } else if lane.rest.is_some() || lane.fresh >= FRESH {
+            return;
+        }
+        if lane.rest.is_some() || lane.fresh >= FRESH {
             // Once one had to stay behind, so do all after it: a chat's order must hold.
             lane.rest.get_or_insert_with(|| before.unwrap_or_default().to_owned());
             return;
@@ -112,12 +114,11 @@ impl Queue {
     pub(super) fn put_back(&mut self, delivery: Delivery) {
         self.release(&delivery);
         let lane = self.lanes.entry(delivery.endpoint.clone()).or_default();
-        if delivery.tries > 0 && lane.late.len() >= LATE {
-            self.forgot = true;
-            self.known.remove(&delivery.id);
-            return;
+        if delivery.tries == 0 {
+            lane.insert(delivery);
+        } else if let Some(left) = lane.insert_late(delivery) {
+            self.known.remove(&left.id);
         }
-        lane.insert(delivery);
     }
 
     fn release(&mut self, delivery: &Delivery) {
@@ -171,18 +172,52 @@ impl Queue {
         })
     }
 
-    /// Whether failed deliveries were forgotten since this was last asked.
-    pub(super) fn forgot(&mut self) -> bool {
-        std::mem::take(&mut self.forgot)
+    /// The same for failed deliveries: an endpoint and the due time from which to read.
+    pub(super) fn short_of_late(&mut self) -> Option<(String, i64)> {
+        self.lanes.iter_mut().find_map(|(name, lane)| {
+            let low = lane.late.len() < LATE / 4;
+            lane.late_rest.take_if(|_| low).map(|due| (name.clone(), due))
+        })
+    }
+
+    /// What [`Queue::short_of`] gave could not be read.
+    pub(super) fn owe(&mut self, endpoint: &str, after: String) {
+        self.lanes.entry(endpoint.to_owned()).or_default().rest = Some(after);
+    }
+
+    /// What [`Queue::short_of_late`] gave could not be read to its end.
+    pub(super) fn owe_late(&mut self, endpoint: &str, due: i64) {
+        self.lanes.entry(endpoint.to_owned()).or_default().late_rest = Some(due);
+    }
+
+    /// Whether the store has first attempts for the endpoint that found no room.
+    pub(super) fn has_more(&self, endpoint: &str) -> bool {
+        self.lanes.get(endpoint).is_some_and(|lane| lane.rest.is_some())
+    }
+
+    /// Whether the store has failed deliveries for the endpoint that found no room.
+    pub(super) fn has_more_late(&self, endpoint: &str) -> bool {
+        self.lanes.get(endpoint).is_some_and(|lane| lane.late_rest.is_some())
     }
 }
 
 impl Lane {
-    fn insert(&mut self, delivery: Delivery) {
-        if delivery.tries > 0 {
-            self.late.insert((delivery.due, delivery.sequence), delivery);
-            return;
+    /// Takes in a failed one; gives back the one that stays in the store for want of room, which is the one due last.
+    fn insert_late(&mut self, delivery: Delivery) -> Option<Delivery> {
+        // Once one had to stay behind, so do all that are due after it, or it could be passed over for ever.
+        if self.late_rest.is_some_and(|rest| delivery.due >= rest) {
+            return Some(delivery);
         }
+        self.late.insert((delivery.due, delivery.sequence), delivery);
+        if self.late.len() <= LATE {
+            return None;
+        }
+        let (_, left) = self.late.pop_last()?;
+        self.late_rest = Some(left.due);
+        Some(left)
+    }
+
+    fn insert(&mut self, delivery: Delivery) {
         self.fresh += 1;
         let (sequence, key) = (delivery.sequence, delivery.chat_key.clone());
         let chat = self.chats.entry(key.clone()).or_default();
@@ -243,154 +278,13 @@ impl Lane {
     }
 
     fn is_idle(&self) -> bool {
-        self.fresh == 0 && self.late.is_empty() && self.in_flight == 0 && self.rest.is_none()
+        self.fresh == 0
+            && self.late.is_empty()
+            && self.in_flight == 0
+            && self.rest.is_none()
+            && self.late_rest.is_none()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn delivery(endpoint: &str, chat: &str, sequence: u64) -> Delivery {
-        Delivery {
-            id: format!("dlv_{endpoint}_{sequence}"),
-            endpoint: endpoint.to_owned(),
-            sequence,
-            chat_key: chat.to_owned(),
-            body: [0; 32],
-            due: 0,
-            tries: 0,
-            created_at: 0,
-            last_error: None,
-            script: None,
-            event_id: None,
-        }
-    }
-
-    fn failed(mut delivery: Delivery, due: i64) -> Delivery {
-        delivery.tries += 1;
-        delivery.due = due;
-        delivery
-    }
-
-    fn next(queue: &mut Queue, now: i64) -> Option<(String, u64)> {
-        queue
-            .take(now, 100, |_| 8)
-            .map(|taken| (taken.chat_key, taken.sequence))
-    }
-
-    fn named(chat: &str, sequence: u64) -> Option<(String, u64)> {
-        Some((chat.to_owned(), sequence))
-    }
-
-    #[test]
-    fn a_chat_goes_one_by_one_in_order_and_chats_go_together() {
-        let mut queue = Queue::default();
-        for (chat, sequence) in [("a", 1), ("a", 2), ("b", 3), ("a", 4)] {
-            queue.add(delivery("e", chat, sequence), None);
-        }
-        assert_eq!(next(&mut queue, 0), named("a", 1));
-        assert_eq!(next(&mut queue, 0), named("b", 3));
-        assert_eq!(next(&mut queue, 0), None, "a is under way");
-        queue.end(&delivery("e", "a", 1));
-        assert_eq!(next(&mut queue, 0), named("a", 2));
-        queue.end(&delivery("e", "a", 2));
-        queue.end(&delivery("e", "b", 3));
-        assert_eq!(next(&mut queue, 0), named("a", 4));
-    }
-
-    #[test]
-    fn a_failed_one_stands_aside_until_its_time() {
-        let mut queue = Queue::default();
-        queue.add(delivery("e", "a", 1), None);
-        queue.add(delivery("e", "a", 2), None);
-        let first = queue.take(0, 100, |_| 8).unwrap();
-        queue.put_back(failed(first, 500));
-        assert_eq!(next(&mut queue, 0), named("a", 2));
-        queue.end(&delivery("e", "a", 2));
-        assert_eq!(queue.next_due(0), Some(500));
-        assert_eq!(next(&mut queue, 499), None);
-        assert_eq!(next(&mut queue, 500), named("a", 1));
-    }
-
-    #[test]
-    fn bounds_hold_per_endpoint_and_over_all_and_endpoints_take_turns() {
-        let mut queue = Queue::default();
-        for sequence in 0..10 {
-            queue.add(delivery("busy", &format!("chat{sequence}"), sequence), None);
-        }
-        queue.add(delivery("calm", "x", 100), None);
-        let taken: Vec<String> = std::iter::from_fn(|| queue.take(0, 100, |_| 3))
-            .map(|delivery| delivery.endpoint)
-            .collect();
-        assert_eq!(taken, ["busy", "calm", "busy", "busy"]);
-        queue.end(&delivery("calm", "x", 100));
-        queue.add(delivery("calm", "x", 101), None);
-        assert!(queue.take(0, 3, |_| 8).is_none(), "three are in flight over all");
-        assert!(queue.take(0, 4, |_| 8).is_some());
-    }
-
-    #[test]
-    fn what_is_held_or_in_flight_is_not_taken_in_again() {
-        let mut queue = Queue::default();
-        queue.add(delivery("e", "a", 1), None);
-        queue.add(delivery("e", "a", 1), None);
-        let taken = queue.take(0, 100, |_| 8).unwrap();
-        queue.add(delivery("e", "a", 1), None);
-        queue.end(&taken);
-        assert_eq!(next(&mut queue, 0), None);
-        assert!(queue.lanes.is_empty(), "nothing is kept of an endpoint that is done");
-    }
-
-    #[test]
-    fn a_parked_endpoint_waits_and_the_others_do_not() {
-        let mut queue = Queue::default();
-        queue.add(delivery("gone", "a", 1), None);
-        queue.add(delivery("here", "a", 1), None);
-        let taken = queue.take(0, 100, |_| 8).unwrap();
-        assert_eq!(taken.endpoint, "gone");
-        queue.put_back(taken);
-        queue.park("gone", 1_000);
-        assert_eq!(queue.take(0, 100, |_| 8).unwrap().endpoint, "here");
-        assert!(queue.take(999, 100, |_| 8).is_none());
-        assert_eq!(queue.next_due(999), Some(1_000));
-        queue.unpark();
-        assert_eq!(queue.take(5, 100, |_| 8).unwrap().endpoint, "gone");
-    }
-
-    #[test]
-    fn a_clock_set_back_does_not_lengthen_a_wait() {
-        let mut queue = Queue::default();
-        queue.add(failed(delivery("e", "a", 1), 10_000), None);
-        queue.shift(4_000);
-        assert_eq!(queue.next_due(0), Some(6_000));
-        assert_eq!(queue.take(6_000, 100, |_| 8).unwrap().due, 6_000);
-    }
-
-    #[test]
-    fn a_long_backlog_stays_in_the_store_and_comes_in_its_order() {
-        let mut queue = Queue::default();
-        let store: Vec<Delivery> = (0..5_000).map(|sequence| delivery("e", "a", sequence)).collect();
-        let read = |queue: &mut Queue, from: usize| {
-            let mut before = from.checked_sub(1).map(|index| store[index].id.clone());
-            for row in &store[from..] {
-                queue.add(row.clone(), before.as_deref());
-                before = Some(row.id.clone());
-            }
-        };
-        read(&mut queue, 0);
-        assert!(queue.short_of().is_none(), "there is no room yet");
-        let mut seen = Vec::new();
-        while let Some(taken) = queue.take(0, 100, |_| 8) {
-            seen.push(taken.sequence);
-            queue.end(&taken);
-            if let Some((endpoint, after)) = queue.short_of() {
-                assert_eq!(endpoint, "e");
-                let from = store.iter().position(|row| row.id == after).unwrap() + 1;
-                read(&mut queue, from);
-            }
-            assert!(queue.known.len() <= FRESH);
-        }
-        assert_eq!(seen, (0..5_000).collect::<Vec<_>>());
-    }
-}
+mod tests;

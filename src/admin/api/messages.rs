@@ -16,8 +16,9 @@ use super::super::refusal::Refusal;
 use super::super::server::Context;
 use super::body::Body;
 use super::{account, account_id, to_the_end};
-use crate::action::{Content, SendOrder, Sent, State as Stand};
+use crate::action::{Content, FailureKind, SendOrder, Sent, State as Stand};
 use crate::event::{AccountId, Source};
+use crate::store::Intent;
 
 /// The header that names a send.
 const KEY: &str = "idempotency-key";
@@ -59,12 +60,9 @@ pub(in super::super) async fn send(
     };
     let state = account(&context, &id)?.state;
     let before = context.store.intent(&key).await?;
-    if before
-        .as_ref()
-        .is_some_and(|intent| intent.to != to || intent.content != content)
-    {
-        let message = "this Idempotency-Key was used for another message; use a new key for each message";
-        return Err(Refusal::conflict("IDEMPOTENCY_KEY_REUSED", message));
+    let is_other = |intent: &Intent| intent.to != to || intent.content != content;
+    if before.as_ref().is_some_and(is_other) {
+        return Err(reused());
     }
     // What was sent before is answered whatever the account's state is now.
     if let Some(answer) = before.and_then(|intent| intent.answer) {
@@ -75,17 +73,32 @@ pub(in super::super) async fn send(
         return Err(Refusal::bad_request("ACCOUNT_NOT_READY", message));
     }
     let order = SendOrder {
-        key,
+        key: key.clone(),
         account: id,
-        to,
-        content,
+        to: to.clone(),
+        content: content.clone(),
         source: Source::Api,
         patience: PATIENCE,
     };
     let sessions = context.sessions.clone();
-    Ok(Json(
-        to_the_end(&context, async move { sessions.send(order).await }).await??,
-    ))
+    match to_the_end(&context, async move { sessions.send(order).await }).await? {
+        Ok(sent) => Ok(Json(sent)),
+        // Of two at the same time the later one waited for the first, and is told by the session that it was another message.
+        Err(failure) if failure.kind == FailureKind::Refused => {
+            let kept = context.store.intent(&key).await?;
+            Err(if kept.as_ref().is_some_and(is_other) {
+                reused()
+            } else {
+                failure.into()
+            })
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn reused() -> Refusal {
+    let message = "this Idempotency-Key was used for another message; use a new key for each message";
+    Refusal::conflict("IDEMPOTENCY_KEY_REUSED", message)
 }
 
 /// The name of the send: within one caller and account, so that two programs cannot meet in one key.

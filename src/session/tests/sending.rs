@@ -36,6 +36,20 @@ fn two_orders_with_a_key_at_the_same_time_are_one_message() {
 }
 
 #[test]
+fn two_orders_of_programs_with_one_key_and_different_texts_are_one_message_and_a_refusal() {
+    let (_data, world, host) = start();
+    let api = |text: &str| crate::action::SendOrder {
+        source: Source::Api,
+        ..order("k", text)
+    };
+    let sessions = &host.sessions;
+    let (first, second) = host.run(async { tokio::join!(sessions.send(api("x")), sessions.send(api("y"))) });
+    assert_eq!(first.unwrap().status, Status::Sent);
+    assert_eq!(second.unwrap_err().kind, FailureKind::Refused);
+    assert_eq!(world.texts(), ["x"]);
+}
+
+#[test]
 fn a_send_waits_for_the_account_and_fails_only_when_its_patience_ends() {
     let (_data, world, host) = start();
     world.lock().offline = true;
