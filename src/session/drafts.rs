@@ -9,7 +9,11 @@ use crate::action::State;
 use crate::event::{AccountId, Draft, Kind, Message, Origin};
 use crate::store::{self, Intent, NewEvent, Once};
 
-/// A message as it is journaled: once, by canonical chat and raw id.
+/// WhatsApp's type of a message that could not be decrypted yet.
+const ENCRYPTED: &str = "ciphertext";
+
+/// A message as it is journaled: once, by canonical chat and raw id. One that could not be decrypted in time is told as it is,
+/// and once more when it can be read.
 pub(super) fn message(account: &AccountId, message: &Message, origin: Origin) -> NewEvent {
     let event = if message.from_me {
         Kind::MESSAGE_ANY
@@ -24,7 +28,12 @@ pub(super) fn message(account: &AccountId, message: &Message, origin: Origin) ->
         account: account.clone(),
         chat: message.chat.clone(),
         message_id: raw_id(&message.id).to_owned(),
-        kind: store::MESSAGE.to_owned(),
+        kind: if message.kind == ENCRYPTED {
+            ENCRYPTED
+        } else {
+            store::MESSAGE
+        }
+        .to_owned(),
     };
     let draft = Draft {
         event,

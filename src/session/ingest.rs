@@ -2,6 +2,8 @@
 //!
 //! In: the reports of one tab, in order. Out: events for the [`Writer`], [`Notice`]s to the actor. Must not decide about states.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, watch};
 
 use crate::event::{Message, Origin, Source};
@@ -15,6 +17,12 @@ use super::{drafts, sweep};
 
 /// Notices that may wait for the actor; with more the ingest waits, and with it the page.
 pub(super) const NOTICES: usize = 256;
+
+/// How far this machine's clock may be ahead of WhatsApp's, in ms: what comes live in the document that was linked just now came
+/// after the link, even if it seems to be a little older.
+const SKEW: i64 = 120_000;
+/// How long a fresh link is asked for its number before it is committed without.
+const NUMBER: Duration = Duration::from_secs(1);
 
 /// What the actor is to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +50,8 @@ pub(super) struct Ingest {
     hold: Hold,
     /// The document whose reports come now, and the number of its last one that is journaled.
     done: (String, u64),
+    /// The document in which the account was linked.
+    linked_in: Option<String>,
 }
 
 impl Ingest {
@@ -52,6 +62,7 @@ impl Ingest {
             notices,
             hold: Hold::new(swept),
             done: (String::new(), 0),
+            linked_in: None,
         }
     }
 
@@ -157,8 +168,8 @@ impl Ingest {
         Some(known)
     }
 
-    async fn event(&self, event: PageEvent, pending: &mut Pending) -> Option<()> {
-        let id = &self.writer.account.id;
+    async fn event(&mut self, event: PageEvent, pending: &mut Pending) -> Option<()> {
+        let id = self.writer.account.id.clone();
         match event {
             PageEvent::Message { message, is_new } => {
                 if let Some(event) = self.message(message, is_new).await? {
@@ -168,11 +179,12 @@ impl Ingest {
             PageEvent::Ack { chat, ids, ack, sender } => {
                 pending
                     .events
-                    .push(drafts::ack(id, &chat, &ids, ack, sender.as_deref()));
+                    .push(drafts::ack(&id, &chat, &ids, ack, sender.as_deref()));
             }
             PageEvent::Authenticated => {
                 self.writer.flush(pending).await?;
                 self.linked().await?;
+                self.linked_in = Some(self.done.0.clone());
                 self.tell(Notice::Authenticated).await;
             }
             PageEvent::Qr(text) => self.tell(Notice::Qr(text)).await,
@@ -190,9 +202,14 @@ impl Ingest {
     /// The event of a message; none for what was before the link.
     async fn message(&self, mut message: Message, is_new: bool) -> Option<Option<NewEvent>> {
         // WhatsApp counts in seconds. In the second of the link itself what came live counts, what was there does not.
+        let slack = if self.linked_in.as_ref() == Some(&self.done.0) {
+            SKEW
+        } else {
+            0
+        };
         let is_wanted = self.writer.account.linked_at().is_some_and(|linked| {
             if is_new {
-                message.timestamp >= linked
+                message.timestamp >= linked - slack
             } else {
                 message.timestamp > sweep::floor(linked, super::now())
             }
@@ -219,13 +236,12 @@ impl Ingest {
         self.writer.account.note_link();
         let linked_at = super::whole_second(super::now());
         let store = &self.writer.room.store;
-        // Asked once; where the page does not know it yet, the first proof tells.
-        let phone = self
-            .writer
-            .tab
-            .status()
-            .await
+        // Asked once and not for long: until the commit a crash would forget when the account was linked. Where the page does not
+        // know the number yet, the first proof tells.
+        let status = tokio::time::timeout(NUMBER, self.writer.tab.status()).await;
+        let phone = status
             .ok()
+            .and_then(Result::ok)
             .and_then(|status| status.me)
             .and_then(|me| me.phone);
         self.writer

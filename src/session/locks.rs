@@ -27,4 +27,11 @@ impl Locks {
         };
         lock.lock_owned().await
     }
+
+    /// How many hold this key or wait for it.
+    #[cfg(test)]
+    pub(super) fn interested(&self, key: &str) -> usize {
+        let locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.get(key).map_or(0, |lock| Arc::strong_count(lock) - 1)
+    }
 }

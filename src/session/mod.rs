@@ -99,6 +99,8 @@ struct Tempo {
     settle: Duration,
     /// Before events that the store did not take are tried again.
     save_again: Duration,
+    /// Before a sweep that failed is tried again.
+    sweep_again: Duration,
 }
 
 impl Default for Tempo {
@@ -111,6 +113,7 @@ impl Default for Tempo {
             mark_every: Duration::from_secs(60),
             settle: Duration::from_secs(60),
             save_again: Duration::from_secs(5),
+            sweep_again: Duration::from_secs(5),
         }
     }
 }

@@ -56,7 +56,16 @@ impl OpenTab {
             swept,
             ended: ended.clone(),
         };
-        room.tracker.spawn(sweeper.run());
+        let sweeping = room.tracker.spawn(sweeper.run());
+        let complain = sender.downgrade();
+        room.tracker.spawn(async move {
+            // Without sweeps missed messages would stay missed: the tab is of no use then, and is opened anew.
+            if sweeping.await.is_err()
+                && let Some(complain) = complain.upgrade()
+            {
+                complain.send(Notice::Gone("its sweeps ended".to_owned())).await.ok();
+            }
+        });
         let ingest = room.tracker.spawn(Ingest::new(writer, sender, last_swept).run(reports));
         Self {
             tab,

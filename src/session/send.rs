@@ -50,6 +50,16 @@ pub(super) struct Delivery {
 
 /// Sends, or finds out what became of it. May be dropped while it waits for the account or its turn.
 pub(super) async fn send(room: &Arc<Room>, account: &Arc<Account>, order: SendOrder) -> Result<Sent, Failure> {
+    carry_out(room, account, order, false).await
+}
+
+/// With `open_only` an order whose intent is gone is left alone: it has ended, and whoever gave it knows how.
+async fn carry_out(
+    room: &Arc<Room>,
+    account: &Arc<Account>,
+    order: SendOrder,
+    open_only: bool,
+) -> Result<Sent, Failure> {
     let id = &account.id;
     let until = Instant::now() + order.patience.min(Duration::from_secs(7 * 24 * 60 * 60));
     let waited = || timeout(id, "another order with the same key is still under way");
@@ -73,6 +83,9 @@ pub(super) async fn send(room: &Arc<Room>, account: &Arc<Account>, order: SendOr
             if let Some(answer) = &known.answer {
                 return Ok(answer.clone());
             }
+        }
+        if open_only && known.is_none() {
+            return Err(failure(id, FailureKind::Refused, "it has ended meanwhile"));
         }
         let tab = ready(room, account, until).await?;
         let begun = known.filter(|known| known.message_id.is_some());
@@ -124,6 +137,9 @@ pub(super) async fn send(room: &Arc<Room>, account: &Arc<Account>, order: SendOr
 }
 
 /// After `ready`: looks into every send that was cut off, so that it has an answer also if nobody asks again.
+///
+/// The list is old when it is worked on: a run that has ended since, or a refusal, took its intents away, and none of those
+/// may be ordered again.
 pub(super) async fn settle_open(room: Arc<Room>, account: Arc<Account>) {
     let open = match room.store.intents_of(&account.id).await {
         Ok(intents) => intents.into_iter().filter(|intent| intent.answer.is_none()),
@@ -151,7 +167,7 @@ pub(super) async fn settle_open(room: Arc<Room>, account: Arc<Account>) {
         };
         async {
             let key = order.key.clone();
-            match send(&room, &account, order).await {
+            match carry_out(&room, &account, order, true).await {
                 Ok(answer) => {
                     tracing::info!(account = %account.id, key, status = ?answer.status, "a send that was cut off")
                 }
@@ -240,7 +256,8 @@ impl Delivery {
             return Step::Again("the intent has no id".to_owned());
         };
         match self.tab.order(message_id, chat, &intent.content).await {
-            Ok(Ordered::Sent { .. }) => self.answer(intent, Status::Sent).await,
+            Ok(Ordered::Sent { ack: 1.. }) => self.answer(intent, Status::Sent).await,
+            Ok(Ordered::Sent { .. }) => self.search(intent).await,
             Ok(Ordered::Refused { reason }) => self.refuse(intent, &reason).await,
             // The page says that it did nothing. Its table is asked all the same: a mistake here would send twice.
             Err(error @ page::Error::Page { .. }) => {

@@ -26,7 +26,9 @@ impl Delivery {
         loop {
             match self.tab.ask(page_id, message_id).await {
                 Ok(Begun::NeverOrdered) => return self.order(intent).await,
-                Ok(Begun::Answered(Ordered::Sent { .. })) => return self.answer(intent, Status::Sent).await,
+                Ok(Begun::Answered(Ordered::Sent { ack: 1.. })) => return self.answer(intent, Status::Sent).await,
+                // It is in WhatsApp Web's own queue.
+                Ok(Begun::Answered(Ordered::Sent { .. })) => return self.search(intent).await,
                 Ok(Begun::Answered(Ordered::Refused { reason })) => return self.refuse(intent, &reason).await,
                 Ok(Begun::OtherDocument) => return self.search(intent).await,
                 Ok(Begun::Running) if Instant::now() < until => tokio::time::sleep(ASK_EVERY).await,
@@ -36,8 +38,9 @@ impl Delivery {
         }
     }
 
-    /// Its document is gone. What WhatsApp Web has kept, it sends itself; what it has not kept may have been sent or not.
-    async fn search(&self, intent: Intent) -> Step {
+    /// Its document is gone, or did not wait for WhatsApp. What WhatsApp Web has kept, it sends itself, so that is waited for as
+    /// long as the order's patience lasts; what it has not kept may have been sent or not.
+    pub(super) async fn search(&self, intent: Intent) -> Step {
         let (Some(chat), Some(message_id)) = (&intent.chat, &intent.message_id) else {
             return Step::Again("the intent has no id".to_owned());
         };
@@ -46,7 +49,8 @@ impl Delivery {
             match self.tab.find_message(chat, message_id).await {
                 Ok(Some(1..)) => return self.answer(intent, Status::Sent).await,
                 Ok(Some(0)) if Instant::now() < until => tokio::time::sleep(ASK_EVERY).await,
-                Ok(Some(0) | None) => return self.answer(intent, Status::Unknown).await,
+                Ok(Some(0)) => return Step::Again("WhatsApp Web has not sent it yet".to_owned()),
+                Ok(None) => return self.answer(intent, Status::Unknown).await,
                 Ok(Some(_)) => {
                     return self
                         .refuse(intent, "WhatsApp refused it after the page was reloaded")

@@ -9,7 +9,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -35,8 +34,9 @@ const PER_CHAT: usize = 200;
 const READ_PER_CHAT: usize = 1_000;
 const PER_ACCOUNT: usize = 5_000;
 const CHATS: usize = 1_000;
-/// Pause after a sweep that failed.
-const RETRY: Duration = Duration::from_secs(5);
+/// After so many sweeps that could not read a chat, the account counts as complete without it: one chat that the library chokes
+/// on must not keep all others waiting for ever, nor be read from the same old time on at every start.
+const TRIES: u32 = 3;
 
 /// Why a sweep did not end.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,10 @@ enum Failed {
     Page(#[from] page::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error("the page is not ready any more")]
+    NotReady,
+    #[error("{0} chats could not be read")]
+    Unread(usize),
 }
 
 /// Sweeps one tab whenever it is wanted.
@@ -80,6 +84,7 @@ impl Sweeper {
 
     async fn keep_sweeping(&mut self) {
         let mut finished = 0;
+        let mut unread = 0;
         loop {
             let pause = self.room.tempo.mark_every;
             let wished = tokio::select! {
@@ -92,7 +97,7 @@ impl Sweeper {
             }
             let wish = *self.wanted.borrow();
             self.until_ready().await;
-            match self.sweep().await {
+            match self.sweep(unread + 1 >= TRIES).await {
                 Ok(found) => {
                     let Found {
                         recovered,
@@ -102,11 +107,13 @@ impl Sweeper {
                     } = found;
                     tracing::info!(account = %self.account.id, recovered, truncated, loaded, "swept for missed messages");
                     finished = wish;
+                    unread = 0;
                     self.swept.send_replace(page_id);
                 }
                 Err(error) => {
+                    unread += u32::from(matches!(error, Failed::Unread(_)));
                     tracing::warn!(account = %self.account.id, %error, "a sweep for missed messages failed; trying again");
-                    tokio::time::sleep(RETRY).await;
+                    tokio::time::sleep(self.room.tempo.sweep_again).await;
                 }
             }
         }
@@ -120,11 +127,13 @@ impl Sweeper {
         }
     }
 
-    async fn sweep(&self) -> Result<Found, Failed> {
+    /// `last`: a chat that cannot be read does not make it fail.
+    async fn sweep(&self, last: bool) -> Result<Found, Failed> {
         let started = super::now();
         let store = &self.room.store;
         // Asked first: should the document be replaced meanwhile, then the new one is not taken for swept.
-        let page_id = self.tab.status().await?.page_id;
+        let page_id = self.usable().await?;
+        let mut unread = 0;
         let mut found = Found {
             page_id,
             ..Found::default()
@@ -141,13 +150,29 @@ impl Sweeper {
                     found.truncated = true;
                     break;
                 }
-                let messages = self.tab.history(&chat, since, room).await?;
+                let messages = match self.tab.history(&chat, since, room).await {
+                    Ok(messages) => messages,
+                    Err(error @ (page::Error::Page { .. } | page::Error::Deadline { .. })) => {
+                        tracing::warn!(account = %self.account.id, chat, %error, "a chat could not be looked through");
+                        unread += 1;
+                        found.truncated = true;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 found.loaded += messages.len();
                 found.truncated |= messages.len() >= room;
                 let (recovered, left_out) = self.journal(messages, floor).await?;
                 found.recovered += recovered;
                 found.truncated |= left_out;
             }
+        }
+        // A document that was replaced meanwhile may have answered with a part of its chats.
+        if self.usable().await? != found.page_id {
+            return Err(Failed::NotReady);
+        }
+        if unread > 0 && !last {
+            return Err(Failed::Unread(unread));
         }
         let synced = drafts::synced(&self.account.id, found.recovered, found.truncated);
         store
@@ -158,6 +183,16 @@ impl Sweeper {
             })
             .await?;
         Ok(found)
+    }
+
+    /// The document, if it is one that can be swept.
+    async fn usable(&self) -> Result<String, Failed> {
+        let status = self.tab.status().await?;
+        if status.is_usable() {
+            Ok(status.page_id)
+        } else {
+            Err(Failed::NotReady)
+        }
     }
 
     /// Journals what is not known yet; answers how many, and whether there were more than a sweep recovers.

@@ -44,6 +44,7 @@ impl Writer {
     pub(super) async fn flush(&self, pending: &mut Pending) -> Option<()> {
         let Pending { events, mark } = std::mem::take(pending);
         let Some((page_id, page_seq)) = mark else {
+            debug_assert!(events.is_empty(), "an event came with a report, which has a number");
             return Some(());
         };
         if !events.is_empty() {

@@ -111,7 +111,7 @@ async function history(chat, untilMs, limit) {
   // Earlier ones go to the front: times are in seconds, so within a second only this keeps their order.
   const take = (messages) => {
     const page = messages.filter((message) => message && message.id).map((message) => [text(message.id), message]);
-    found = new Map([...page, ...found]);
+    found = new Map([...page.filter(([id]) => !found.has(id)), ...found]);
   };
   const oldest = () => [...found.values()].reduce((one, other) => (one && one.t <= other.t ? one : other), null);
   take(attempt(() => model.msgs.getModelsArray(), []));

@@ -29,7 +29,10 @@ impl Actor {
                 self.see(Seen::Heard(Reading::Code { idle: true })).await;
             }
             Notice::Authenticated => self.see(Seen::Authenticated).await,
-            Notice::LoggedOut(reason) => self.see(Seen::LoggedOut(reason)).await,
+            Notice::LoggedOut(reason) => {
+                self.unlinked().await;
+                self.see(Seen::LoggedOut(reason)).await;
+            }
             Notice::Gap => {
                 if let Some(tab) = &self.tab {
                     tab.want_sweep();
@@ -109,12 +112,25 @@ impl Actor {
         if self.machine.state() != State::Qr {
             return;
         }
+        self.unlinked().await;
         let now = crate::session::now();
         self.unlinked_at = Some(now);
         let qr = self.codes.next(text, now);
         let event = drafts::qr(&self.account.id, qr.attempt, qr.expires_at);
         self.account.with_qr(|now| *now = Some(qr));
         self.save(vec![event]).await;
+    }
+
+    /// The link of before is gone, and with it its moment: should the host die between the next scan and its commit, what came
+    /// before that scan must not be taken for new.
+    async fn unlinked(&mut self) {
+        if self.account.linked_at().is_none() {
+            return;
+        }
+        let change = |record: &mut AccountRecord| record.linked_at = None;
+        if let Err(error) = self.account.commit(&self.room.store, Batch::default(), change).await {
+            tracing::warn!(account = %self.account.id, %error, "the end of the link was not kept; the next code tries again");
+        }
     }
 
     /// The record learns the phone number, and the moment of linking if the page did not report it.

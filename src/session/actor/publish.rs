@@ -25,6 +25,14 @@ impl Actor {
         if state != State::Qr {
             self.account.with_qr(|qr| *qr = None);
         }
+        // Before the event: who hears of it and asks how the account stands gets the same answer.
+        self.account.status.send_modify(|status| {
+            if status.state != state {
+                status.since = crate::session::now();
+            }
+            status.state = state;
+            status.reason.clone_from(&now_reason);
+        });
         if state != before {
             let id = &self.account.id;
             tracing::info!(account = %id, %state, reason = now_reason, previous = %before, "the account's state");
@@ -36,13 +44,6 @@ impl Actor {
             )
             .await;
         }
-        self.account.status.send_modify(|status| {
-            if status.state != state {
-                status.since = crate::session::now();
-            }
-            status.state = state;
-            status.reason = now_reason;
-        });
         if became_ready {
             self.show_tab();
             if let Some(tab) = &self.tab {

@@ -64,6 +64,7 @@ impl Host {
             mark_every: Duration::from_millis(20),
             settle: Duration::from_millis(300),
             save_again: Duration::from_millis(20),
+            sweep_again: Duration::from_millis(300),
         };
         let store = Self::open(data);
         let deps = Deps {
@@ -113,10 +114,11 @@ impl Host {
         self.runtime.take().unwrap().shutdown_timeout(Duration::from_secs(5));
     }
 
-    /// Makes account `one`, and waits until it is ready.
+    /// Makes account `one`, and waits until it is ready and what follows from that has been done.
     pub(super) fn with_ready_account(self) -> Self {
         self.run(self.sessions.create(Some(one()), None)).unwrap();
         self.wait_ready();
+        self.wait_for("account.synced", 1);
         self
     }
 

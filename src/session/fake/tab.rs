@@ -180,6 +180,10 @@ impl Tab for FakeTab {
 
     fn history<'a>(&'a self, chat: &'a str, until_ms: i64, limit: usize) -> Answer<'a, Vec<Message>> {
         let world = self.world.lock();
+        if world.unreadable.as_deref() == Some(chat) {
+            let (account, step, message) = (self.account.clone(), "read a chat", "it chokes".to_owned());
+            return std::future::ready(Err(Error::Page { account, step, message })).boxed();
+        }
         let mut found: Vec<Message> = world.chats[chat]
             .iter()
             .filter(|message| message.timestamp > until_ms)

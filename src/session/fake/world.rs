@@ -45,6 +45,8 @@ pub(in crate::session) struct World {
     /// WhatsApp Web's own store: id to ack.
     pub(in crate::session) kept: HashMap<String, i64>,
     pub(in crate::session) chats: BTreeMap<String, Vec<Message>>,
+    /// A chat whose messages the page cannot give.
+    pub(in crate::session) unreadable: Option<String>,
     pub(in crate::session) fates: VecDeque<Fate>,
     /// Errors of the next attempts to open.
     pub(in crate::session) refusals: VecDeque<Error>,

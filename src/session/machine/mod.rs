@@ -5,13 +5,14 @@
 //!
 //! | state | its deadline, and what follows |
 //! |---|---|
-//! | `starting` | back-off over: open; 45 s without WhatsApp Web: `failed`, or a reload if the network is to blame; 2 min: restart |
+//! | `starting` | back-off over: open; 45 s without WhatsApp Web: `failed`, a reload if the network is to blame, a restart if the page did not answer; 2 min: restart |
 //! | `qr` | 90 s without a new code: ask for one; six rounds without a scan: `unpaired` |
 //! | `pairing`, `syncing` | 2 min, 10 min: restart |
 //! | `ready` | the last proof is older than 45 s: `disconnected` |
-//! | `disconnected` | proof lost: restart after 15 s; offline: reload after 10 min; conflict: rests |
+//! | `disconnected` | proof lost: restart after 15 s; offline: reload after 10 min; conflict: rests while the page answers |
 //! | `logged_out` | 10 s, in which the page clears its login; then the browser is closed and the state rests |
-//! | `stopped`, `unpaired`, `blocked`, `failed` | rest |
+//! | `blocked` | rests while the page answers; the last answer is older than 45 s: `disconnected` |
+//! | `stopped`, `unpaired`, `failed` | rest |
 
 mod seen;
 
@@ -56,7 +57,7 @@ const HEALTHY: Millis = 10 * 60_000;
 enum Wait {
     BackOff,
     Opening,
-    Recognition(Option<String>),
+    Recognition(Page),
     Loading,
     Code,
     Pairing,
@@ -65,6 +66,17 @@ enum Wait {
     Hung,
     Offline,
     Logout,
+}
+
+/// What is known of a page that is not recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Page {
+    /// Nothing: it has not answered yet.
+    Silent,
+    /// It is another page, or an empty one.
+    Wrong,
+    /// The network did not bring it; why.
+    NotLoaded(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,13 +189,7 @@ impl Machine {
     fn opened(&mut self, moment: Moment, to: &mut Vec<Effect>) {
         self.browser = Browser::Open;
         if self.state == State::Starting {
-            self.go(
-                State::Starting,
-                "page_loading",
-                RECOGNITION,
-                Wait::Recognition(None),
-                moment,
-            );
+            self.recognise("page_loading", Page::Silent, moment);
             to.push(Effect::Probe);
         } else {
             // It was stopped meanwhile.
@@ -221,11 +227,11 @@ impl Machine {
             Wait::BackOff => self.open(moment, to),
             // The opener answers in any case; its own deadlines are shorter.
             Wait::Opening => self.wait = Some((moment.now + OPENING, Wait::Opening)),
-            Wait::Recognition(None) => self.rest(State::Failed, Some("page_not_recognised".to_owned()), to),
-            Wait::Recognition(Some(why)) => {
+            Wait::Recognition(Page::Silent) => self.restart("page_hung", moment, to),
+            Wait::Recognition(Page::Wrong) => self.rest(State::Failed, Some("page_not_recognised".to_owned()), to),
+            Wait::Recognition(Page::NotLoaded(why)) => {
                 to.push(Effect::Reload);
-                let reason = format!("page_not_loaded: {why}");
-                self.go(State::Starting, &reason, RECOGNITION, Wait::Recognition(None), moment);
+                self.recognise(&format!("page_not_loaded: {why}"), Page::Silent, moment);
             }
             Wait::Loading => self.restart("page_loading_too_long", moment, to),
             Wait::Code => self.another_round(moment, to),
@@ -235,13 +241,7 @@ impl Machine {
             Wait::Hung => self.restart("page_hung", moment, to),
             Wait::Offline => {
                 to.push(Effect::Reload);
-                self.go(
-                    State::Starting,
-                    "reloading_after_offline",
-                    RECOGNITION,
-                    Wait::Recognition(None),
-                    moment,
-                );
+                self.recognise("reloading_after_offline", Page::Silent, moment);
             }
             Wait::Logout => self.close(to),
         }
@@ -257,21 +257,18 @@ impl Machine {
             return;
         }
         match reading {
-            Reading::Unrecognised(why) => match &mut self.wait {
-                Some((until, Wait::Recognition(known))) => {
-                    if why.is_some() && known.is_none() {
-                        *until = (*until).min(moment.now + UNLOADED);
+            Reading::Unrecognised(why) => {
+                let page = why.map_or(Page::Wrong, Page::NotLoaded);
+                match &mut self.wait {
+                    Some((until, Wait::Recognition(known))) => {
+                        if matches!((&page, &*known), (Page::NotLoaded(_), Page::Silent | Page::Wrong)) {
+                            *until = (*until).min(moment.now + UNLOADED);
+                        }
+                        *known = page;
                     }
-                    *known = why;
+                    _ => self.recognise("page_loading", page, moment),
                 }
-                _ => self.go(
-                    State::Starting,
-                    "page_loading",
-                    RECOGNITION,
-                    Wait::Recognition(None),
-                    moment,
-                ),
-            },
+            }
             // Between two codes there is none for a moment.
             Reading::Loading if self.state == State::Qr => {}
             Reading::Loading => self.stay(State::Starting, "page_loading", LOADING, Wait::Loading, moment),
@@ -291,8 +288,8 @@ impl Machine {
             Reading::Usable if proven => self.proven(moment),
             Reading::Usable if self.state != State::Ready => to.push(Effect::Probe),
             Reading::Usable => {}
-            Reading::Conflict => self.settle(State::Disconnected, "conflict"),
-            Reading::Blocked(why) => self.settle(State::Blocked, why),
+            Reading::Conflict => self.settle(State::Disconnected, "conflict", moment),
+            Reading::Blocked(why) => self.settle(State::Blocked, why, moment),
         }
     }
 
@@ -361,11 +358,13 @@ impl Machine {
         self.wait = None;
     }
 
-    /// Without a deadline, the browser goes on and the page may lead out of it.
-    fn settle(&mut self, state: State, reason: &str) {
-        self.state = state;
-        self.reason = Some(reason.to_owned());
-        self.wait = None;
+    /// For as long as the page answers, and the page may lead out of it.
+    fn settle(&mut self, state: State, reason: &str, moment: Moment) {
+        self.go(state, reason, PROOF, Wait::Proof, moment);
+    }
+
+    fn recognise(&mut self, reason: &str, page: Page, moment: Moment) {
+        self.go(State::Starting, reason, RECOGNITION, Wait::Recognition(page), moment);
     }
 
     fn go(&mut self, state: State, reason: &str, lasts: Millis, wait: Wait, moment: Moment) {

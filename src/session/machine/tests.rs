@@ -140,16 +140,47 @@ fn a_removed_link_leaves_the_page_time_to_clear_its_login() {
 }
 
 #[test]
-fn a_conflict_rests_until_the_page_says_otherwise() {
-    let mut machine = ready(0);
-    machine.see(Seen::Heard(Reading::Conflict), at(1));
+fn a_conflict_and_a_block_rest_while_the_page_answers() {
+    for (reading, state, reason) in [
+        (Reading::Conflict, State::Disconnected, "conflict"),
+        (Reading::Blocked("terms"), State::Blocked, "terms"),
+    ] {
+        let mut machine = ready(0);
+        machine.see(Seen::Heard(reading.clone()), at(1));
+        let mut now = 1;
+        for _ in 0..100 {
+            now += PROOF - 1;
+            machine.see(Seen::Proof(reading.clone()), at(now));
+            assert_eq!((machine.state(), machine.reason()), (state, Some(reason)));
+        }
+        let mut freed = machine.clone();
+        freed.see(Seen::Proof(Reading::Usable), at(now + 1));
+        assert_eq!(freed.state(), State::Ready);
+        machine.see(Seen::NoProof, at(now + 20_000));
+        assert_eq!(
+            pass(&mut machine, now + PROOF + HUNG),
+            [Effect::Close],
+            "a page that hangs is noticed here too"
+        );
+        assert_eq!(
+            (machine.state(), machine.reason()),
+            (State::Starting, Some("page_hung"))
+        );
+    }
+}
+
+#[test]
+fn a_page_that_never_answers_is_restarted_and_not_taken_for_another_page() {
+    let mut machine = Machine::new();
+    machine.see(Seen::Start, at(0));
+    machine.see(Seen::Opened, at(0));
+    machine.see(Seen::NoProof, at(10_000));
+    assert_eq!(pass(&mut machine, RECOGNITION), [Effect::Close]);
     assert_eq!(
         (machine.state(), machine.reason()),
-        (State::Disconnected, Some("conflict"))
+        (State::Starting, Some("page_hung"))
     );
-    assert_eq!(machine.deadline(), None);
-    machine.see(Seen::Proof(Reading::Usable), at(2));
-    assert_eq!(machine.state(), State::Ready);
+    assert_eq!(pass(&mut machine, RECOGNITION + 1_000), [Effect::Open]);
 }
 
 #[test]
@@ -193,12 +224,8 @@ fn seen() -> impl Strategy<Value = Seen> {
 }
 
 fn rests(machine: &Machine) -> bool {
-    use State::{Blocked, Disconnected, Failed, LoggedOut, Stopped, Unpaired};
-    match machine.state() {
-        Stopped | Unpaired | Blocked | Failed | LoggedOut => true,
-        Disconnected => machine.reason() == Some("conflict"),
-        _ => false,
-    }
+    use State::{Failed, LoggedOut, Stopped, Unpaired};
+    matches!(machine.state(), Stopped | Unpaired | Failed | LoggedOut)
 }
 
 proptest! {

@@ -81,7 +81,7 @@ fn a_browser_that_dies_is_replaced_and_the_account_is_ready_again() {
     host.wait_for("account.ready", 2);
     let world = world.lock();
     assert_eq!((world.opened, world.closed), (2, 1));
-    let gone = &host.named("account.disconnected")[0];
+    let gone = &host.wait_for("account.disconnected", 1)[0];
     assert_eq!(
         (gone.text("state"), gone.text("reason")),
         (Some("starting"), Some("browser_gone: exit status 9"))
@@ -111,7 +111,7 @@ fn a_browser_that_fails_to_come_up_is_tried_again() {
         problem,
     });
     let host = Host::start(data.path(), &world).with_ready_account();
-    assert_eq!(host.named("account.status")[0].text("state"), Some("starting"));
+    assert_eq!(host.wait_for("account.status", 1)[0].text("state"), Some("starting"));
 }
 
 #[test]

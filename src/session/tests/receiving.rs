@@ -124,7 +124,11 @@ fn nothing_older_than_the_link_becomes_an_event() {
         is_new: true,
     });
     host.wait_for("account.synced", 1);
-    world.arrives(message("NEW", 1000));
+    // WhatsApp's clock is a minute behind this machine's.
+    world.report(PageEvent::Message {
+        message: message("NEW", -MINUTE),
+        is_new: true,
+    });
     host.wait_for("message", 1);
     assert_eq!(bodies(&host), ["NEW"]);
     assert_eq!(host.named("account.authenticated").len(), 1);
@@ -221,6 +225,65 @@ fn a_live_message_before_the_sweep_does_not_hide_one_that_was_missed() {
         ["MISSED", "LIVE"],
         "in the order in which they were written"
     );
+}
+
+#[test]
+fn what_came_before_a_new_link_is_no_event_even_if_the_host_dies_while_it_is_made() {
+    let (data, world) = (tempfile::tempdir().unwrap(), Shared::linked());
+    let host = Host::start(data.path(), &world).with_ready_account();
+    linked_since(&host, 10 * HOUR);
+    // The phone removes the device; a new code is shown, scanned, and the host dies before it hears of it.
+    world.lock().linked = false;
+    world.report(PageEvent::LoggedOut { reason: None });
+    host.until(|| host.sessions.get(&one()).unwrap().linked_at.is_none());
+    host.kill();
+    world.lock().linked = true;
+    let between = message("BETWEEN", -5 * MINUTE);
+    world.lock().chats.insert(between.chat.clone(), vec![between]);
+    let host = Host::start(data.path(), &world);
+    host.wait_for("account.synced", 2);
+    assert_eq!(bodies(&host), Vec::<String>::new());
+}
+
+#[test]
+fn a_chat_that_cannot_be_read_keeps_no_other_waiting() {
+    let (data, world, host) = start();
+    linked_since(&host, HOUR);
+    host.kill();
+    let mut other = message("OTHER", 1000);
+    other.chat = "493@c.us".to_owned();
+    {
+        let mut world = world.lock();
+        world.chats.insert("492@c.us".to_owned(), vec![message("CHOKES", 2000)]);
+        world.chats.insert("493@c.us".to_owned(), vec![other]);
+        world.unreadable = Some("492@c.us".to_owned());
+    }
+    let host = Host::start(data.path(), &world);
+    host.wait_for("message", 1);
+    assert_eq!(bodies(&host), ["OTHER"]);
+    // Read in the end: found by the next try.
+    world.lock().unreadable = None;
+    let synced = host.wait_for("account.synced", 2);
+    assert_eq!(bodies(&host), ["OTHER", "CHOKES"]);
+    assert_eq!(synced[1].data["truncated"], false);
+}
+
+#[test]
+fn a_message_that_can_be_read_only_later_is_told_again() {
+    let (_data, world, host) = start();
+    let mut sealed = message("A", 1000);
+    (sealed.kind, sealed.body) = ("ciphertext".to_owned(), None);
+    for message in [sealed.clone(), sealed, message("A", 1000), message("A", 1000)] {
+        world.report(PageEvent::Message { message, is_new: true });
+    }
+    world.arrives(message("B", 1000));
+    host.wait_for("message", 3);
+    let told: Vec<_> = host
+        .named("message")
+        .iter()
+        .map(|event| event.text("body").map(str::to_owned))
+        .collect();
+    assert_eq!(told, [None, Some("A".to_owned()), Some("B".to_owned())]);
 }
 
 #[test]

@@ -272,3 +272,47 @@ fn a_send_to_an_account_that_is_deleted_meanwhile_fails_as_no_account() {
     assert_eq!(failure.unwrap_err().kind, FailureKind::NoAccount);
     assert_eq!(host.send("k", "x").unwrap_err().kind, FailureKind::NoAccount);
 }
+
+#[test]
+fn a_send_that_ended_before_it_was_looked_into_is_not_sent_again() {
+    let (_data, world, host) = start();
+    // Ended in each of the ways there are: its run was committed, or WhatsApp refused it.
+    for key in ["ended/e/1", "refused/e/1"] {
+        let intent = Intent {
+            key: key.to_owned(),
+            account: one(),
+            chat: Some("492@c.us".to_owned()),
+            message_id: Some(format!("true_492@c.us_{key}")),
+            page_id: Some("a document of before".to_owned()),
+            to: "492@c.us".to_owned(),
+            content: order(key, key).content,
+            source: Source::Script,
+            made_at: 0,
+            answer: None,
+            keep_until: None,
+        };
+        let commit = |intent| {
+            let batch = Batch {
+                intents: vec![(key.to_owned(), intent)],
+                ..Batch::default()
+            };
+            host.run(host.store.commit(batch)).unwrap();
+        };
+        let inner = &host.sessions.0;
+        let account = host.sessions.find(&one()).unwrap();
+        let held = host.run(account.keys.lock(key));
+        commit(Some(intent));
+        let (ended, settled) = tokio::sync::oneshot::channel();
+        let looking = crate::session::send::settle_open(Arc::clone(&inner.room), Arc::clone(&account));
+        host.spawn(async move {
+            looking.await;
+            ended.send(()).ok();
+        });
+        host.until(|| account.keys.interested(key) >= 2);
+        commit(None);
+        drop(held);
+        host.run(settled).unwrap();
+    }
+    assert_eq!(world.texts(), Vec::<String>::new());
+    assert_eq!(host.named("action.unknown").len(), 0);
+}
