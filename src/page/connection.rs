@@ -12,7 +12,9 @@ use chromiumoxide::cdp::browser_protocol::emulation::{
     SetUserAgentOverrideParams, UserAgentBrandVersion, UserAgentMetadata,
 };
 use chromiumoxide::cdp::browser_protocol::inspector::EventTargetCrashed;
-use chromiumoxide::cdp::browser_protocol::page::{AddScriptToEvaluateOnNewDocumentParams, NavigateParams};
+use chromiumoxide::cdp::browser_protocol::page::{
+    AddScriptToEvaluateOnNewDocumentParams, GetFrameTreeParams, NavigateParams,
+};
 use chromiumoxide::cdp::browser_protocol::target::{GetTargetsParams, SetAutoAttachParams};
 use chromiumoxide::cdp::browser_protocol::{log, network, performance};
 use chromiumoxide::cdp::js_protocol::runtime::{AddBindingParams, EvaluateParams, EventBindingCalled};
@@ -259,6 +261,14 @@ impl Attached {
             url.starts_with("chrome-error:")
                 .then(|| "the page could not be loaded".to_owned())
         })
+    }
+
+    /// The address of the document that could not be loaded, while the browser shows its own word for that.
+    pub(super) async fn unreachable(&self) -> Result<Option<String>, Error> {
+        let answer = self
+            .execute("ask where the page is", GetFrameTreeParams::default())
+            .await?;
+        Ok(answer.frame_tree.frame.unreachable_url)
     }
 
     fn keep_load_error(&self, error: Option<String>) {

@@ -73,6 +73,14 @@ const ALWAYS: &[&str] = &[
     "--remote-debugging-port=0",
 ];
 
+/// WhatsApp's own, with all hosts below.
+const SITES: [&str; 2] = ["whatsapp.com", "whatsapp.net"];
+
+fn is_of(host: &str, site: &str) -> bool {
+    host.strip_suffix(site)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
 /// The page a tab is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -106,7 +114,17 @@ impl Target {
     }
 
     fn is_whatsapp(&self) -> bool {
-        self.port == 443 && (self.host == "whatsapp.com" || self.host.ends_with(".whatsapp.com"))
+        self.port == 443 && is_of(&self.host, "whatsapp.com")
+    }
+
+    /// Whether an address is of this page's site, so that a tab may go there.
+    pub(super) fn has(&self, url: &str) -> bool {
+        let is_whatsapp = |host: &str| SITES.iter().any(|site| is_of(host, site));
+        match Target::parse(url) {
+            Ok(other) if self.is_whatsapp() => is_whatsapp(&other.host),
+            Ok(other) => other == *self,
+            Err(_) => false,
+        }
     }
 
     /// What the tab may look up and reach. Held by the browser itself, so it also holds for workers and while no host
@@ -114,7 +132,12 @@ impl Target {
     /// itself.
     fn resolver_rules(&self) -> String {
         if self.is_whatsapp() {
-            "MAP * ~NOTFOUND, EXCLUDE *.whatsapp.com, EXCLUDE *.whatsapp.net".to_owned()
+            // A star with a dot does not stand for the bare name.
+            let mut rules = "MAP * ~NOTFOUND".to_owned();
+            for site in SITES {
+                rules.push_str(&format!(", EXCLUDE {site}, EXCLUDE *.{site}"));
+            }
+            rules
         } else {
             let Target { host, port } = self;
             format!("MAP {host}:{port} {host}:{port}, MAP * ~NOTFOUND")
@@ -152,8 +175,9 @@ mod tests {
     fn only_whatsapps_own_hosts_are_let_through_on_the_real_page() {
         assert_eq!(
             rules("https://web.whatsapp.com/"),
-            "MAP * ~NOTFOUND, EXCLUDE *.whatsapp.com, EXCLUDE *.whatsapp.net"
+            "MAP * ~NOTFOUND, EXCLUDE whatsapp.com, EXCLUDE *.whatsapp.com, EXCLUDE whatsapp.net, EXCLUDE *.whatsapp.net"
         );
+        assert_eq!(rules("https://whatsapp.com"), rules("https://web.whatsapp.com/"));
     }
 
     #[test]
@@ -170,6 +194,17 @@ mod tests {
         );
         assert!(rules("https://evilwhatsapp.com/").starts_with("MAP evilwhatsapp.com:443 "));
         assert!(rules("http://web.whatsapp.com:8080/").starts_with("MAP web.whatsapp.com:8080 "));
+    }
+
+    #[test]
+    fn an_address_is_of_the_page_if_a_tab_may_go_there() {
+        let has = |url: &str, other: &str| Target::parse(url).unwrap().has(other);
+        assert!(has("http://127.0.0.1:81/", "http://127.0.0.1:81/x?y"));
+        for other in ["http://127.0.0.1/", "http://portal.test:81/", "about:blank"] {
+            assert!(!has("http://127.0.0.1:81/", other), "{other}");
+        }
+        assert!(has("https://web.whatsapp.com/", "https://www.whatsapp.com/"));
+        assert!(!has("https://web.whatsapp.com/", "https://whatsapp.com.evil.test/"));
     }
 
     #[test]

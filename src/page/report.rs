@@ -62,7 +62,8 @@ pub enum PageEvent {
         /// WhatsApp's word for it, if it gave one.
         reason: Option<String>,
     },
-    /// The ring was full: so many events before this one are lost and a sweep is needed.
+    /// The ring was full, or the agent could not read what it was told: so many events before this one are lost and a
+    /// sweep is needed.
     Gap {
         /// How many.
         dropped: u64,
@@ -101,7 +102,8 @@ pub struct PageStatus {
     /// Functions of the library that wharf uses and that this build, or this page, lacks. Known 2 s after `full_ready`
     /// of a linked account; empty before.
     pub missing: Vec<String>,
-    /// Why the browser could not load the page, if it could not.
+    /// Why the browser could not load the page, if it could not. Not set where it was led to another site, to which a tab
+    /// cannot go, as a network's sign-in page does it: that is a page which is not recognised.
     pub load_error: Option<String>,
 }
 

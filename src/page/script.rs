@@ -24,6 +24,7 @@ const AGENT: &str = concat!(
     include_str!("agent/ring.js"),
     include_str!("agent/message.js"),
     include_str!("agent/state.js"),
+    include_str!("agent/encrypted.js"),
     include_str!("agent/events.js"),
     include_str!("agent/agent.js"),
 );

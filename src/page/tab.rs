@@ -54,6 +54,7 @@ pub struct Tab(Arc<Inner>);
 struct Inner {
     account: AccountId,
     url: String,
+    target: flags::Target,
     attached: Attached,
     connection: Connection,
     process: Process,
@@ -93,7 +94,7 @@ impl Tab {
         orphan::reap(&launch.account, &profile).await?;
         let arguments = flags::arguments(&found, &target, launch.browser.sandbox, profile.path());
         let process = process::start(&launch.account, &found, &arguments, &profile, tracker).await?;
-        match Box::pin(Tab::attach(&launch, &found, process.clone(), profile, tracker)).await {
+        match Box::pin(Tab::attach(&launch, &found, target, process.clone(), profile, tracker)).await {
             Ok(opened) => Ok(opened),
             Err(error) => {
                 process.end(false).await;
@@ -118,6 +119,7 @@ impl Tab {
     async fn attach(
         launch: &Launch,
         found: &executable::Executable,
+        target: flags::Target,
         process: Process,
         profile: Profile,
         tracker: &TaskTracker,
@@ -141,6 +143,7 @@ impl Tab {
         let tab = Tab(Arc::new(Inner {
             account: launch.account.clone(),
             url: launch.url.clone(),
+            target,
             attached,
             connection,
             process,
@@ -179,6 +182,14 @@ impl Tab {
         let text = self.0.attached.evaluate(step, script::STATUS, QUICK).await?;
         let mut status: PageStatus = self.parse(step, &text)?;
         status.load_error = self.0.attached.load_error(&status.url);
+        if status.load_error.is_some()
+            && let Some(url) = self.0.attached.unreachable().await?
+            && !self.0.target.has(&url)
+        {
+            // The network did answer: with the way to somewhere else, where the tab cannot go.
+            status.load_error = None;
+            status.url = url;
+        }
         Ok(status)
     }
 
@@ -263,13 +274,26 @@ impl Tab {
     }
 
     /// Messages of a chat that are newer than `until_ms`, oldest first. If there are more than `limit`, the newest
-    /// `limit`. Messages that are still encrypted and the notices that WhatsApp keeps among the messages are left out.
+    /// `limit`. The notices that WhatsApp keeps among the messages are left out, and what cannot be read. Messages that
+    /// are still encrypted come as events: when they can be read, or after 15 s as they are.
     ///
     /// # Errors
     /// As any call.
     pub async fn history(&self, chat: &str, until_ms: i64, limit: usize) -> Result<Vec<Message>, Error> {
-        self.ask_agent("read a chat", "history", &json!([chat, until_ms, limit]), SLOW)
-            .await
+        let found: Vec<Value> = self
+            .ask_agent("read a chat", "history", &json!([chat, until_ms, limit]), SLOW)
+            .await?;
+        // Each alone: one that cannot be read must not hide the others.
+        let mut messages = Vec::with_capacity(found.len());
+        for value in found {
+            match serde_json::from_value(value) {
+                Ok(message) => messages.push(message),
+                Err(error) => {
+                    tracing::warn!(account = %self.0.account, %error, "a message of a chat cannot be read and is left out");
+                }
+            }
+        }
+        Ok(messages)
     }
 
     /// Has WhatsApp Web make QR codes again after `PageEvent::QrIdle`. The code comes as an event.

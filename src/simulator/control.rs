@@ -10,7 +10,8 @@
 //! | `GET /phones/{number}` | | the phone |
 //! | `PATCH /phones/{number}` | `{online}` | the phone |
 //! | `POST /phones/{number}/scan` | `{qr}`, the text of a code, or `{ref}` | `{device}` |
-//! | `POST /phones/{number}/messages` | `{to, text, quote?, mentions?, timestamp?, id?}` | 201, the message |
+//! | `POST /phones/{number}/messages` | `{to, text, quote?, mentions?, timestamp?, id?, encrypted?}` | 201, the message |
+//! | `POST /phones/{number}/messages/{id}/keys` | | makes what it wrote `encrypted` readable for linked devices |
 //! | `GET /phones/{number}/messages` | `?chat=&limit=` | its messages, oldest first |
 //! | `POST /phones/{number}/read` | `{chat}` | `{read}`, how many |
 //! | `DELETE /phones/{number}/devices`, `…/devices/{id}` | | `{removed}`, how many |
@@ -49,6 +50,7 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/phones/{number}", get(phone).patch(change_phone))
         .route("/phones/{number}/scan", post(scan))
         .route("/phones/{number}/messages", post(write).get(messages))
+        .route("/phones/{number}/messages/{id}/keys", post(send_keys))
         .route("/phones/{number}/read", post(read))
         .route("/phones/{number}/devices", delete(unlink_all))
         .route("/phones/{number}/devices/{id}", delete(unlink))
@@ -178,6 +180,8 @@ struct NewMessage {
     mentions: Vec<String>,
     timestamp: Option<i64>,
     id: Option<String>,
+    #[serde(default)]
+    encrypted: bool,
 }
 
 async fn write(
@@ -193,11 +197,17 @@ async fn write(
         mentions: new.mentions,
         at: new.timestamp,
         id: new.id,
+        encrypted: new.encrypted,
     };
     let mut world = server.world();
     let (chat, id) = world.write(&number, draft, now())?;
     let message = world.message(world.phone(&number)?, &chat, &id);
     Ok((StatusCode::CREATED, Json(message)))
+}
+
+async fn send_keys(State(server): Shared, Path((number, id)): Path<(String, String)>) -> Answer<StatusCode> {
+    server.world().send_keys(&digits(&number)?, &id)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize)]

@@ -30,6 +30,9 @@ pub(super) struct Draft {
     pub(super) at: Option<i64>,
     /// Its id; `None` makes one.
     pub(super) id: Option<String>,
+    /// The linked devices of the others cannot read it until [`World::send_keys`] (library: a `ciphertext` that changes its
+    /// type later, `registerNewMessageEvent.ts`). Their phones can.
+    pub(super) encrypted: bool,
 }
 
 /// A message on its way, before each account has its own view of it.
@@ -40,6 +43,7 @@ struct Letter {
     at: i64,
     quoted: Option<Quoted>,
     mentions: Vec<String>,
+    encrypted: bool,
 }
 
 impl World {
@@ -72,6 +76,7 @@ impl World {
             at: draft.at.unwrap_or(now),
             quoted,
             mentions: draft.mentions,
+            encrypted: draft.encrypted,
         };
         let id = letter.id.clone();
         if self.phone(number)?.chats.get(&chat).is_some_and(|log| log.unread() > 0) {
@@ -118,6 +123,7 @@ impl World {
             at: now,
             quoted: message.quoted,
             mentions: message.mentions,
+            encrypted: false,
         };
         self.post(number, Some(device), &chat, letter, now)
             .map_err(|_| unknown())?;
@@ -141,6 +147,7 @@ impl World {
             });
         }
         let group = chat.ends_with("@g.us");
+        let encrypted = letter.encrypted;
         let members = match self.groups.get(chat) {
             Some(group) if !group.members.iter().any(|member| member == number) => {
                 return Err(Error::NotAMember {
@@ -212,11 +219,22 @@ impl World {
             phone.keep(entry);
             let online = phone.online;
             let id = theirs.id.clone();
+            let message = if encrypted {
+                Message {
+                    kind: "ciphertext".to_owned(),
+                    body: String::new(),
+                    quoted: None,
+                    mentions: Vec::new(),
+                    ..theirs
+                }
+            } else {
+                theirs
+            };
             self.queue(
                 &other,
                 None,
                 &Item::Message {
-                    message: Box::new(theirs),
+                    message: Box::new(message),
                     offline: false,
                 },
             );
@@ -224,6 +242,38 @@ impl World {
                 self.deliver(&other, &chat, Some(&id), now);
             }
         }
+        Ok(())
+    }
+
+    /// The phone sends the keys of a message that it wrote `encrypted`: the same stanza, which can be read now (assumed: the
+    /// real one answers a retry receipt of each device).
+    pub(super) fn send_keys(&mut self, number: &str, id: &str) -> Result<(), Error> {
+        let unknown = || Error::NoSuchMessage(id.to_owned());
+        let phone = self.phone(number)?;
+        let mine = |log: &super::log::Log| Some(log.find(id)?.message.clone()).filter(|message| message.from_me);
+        let own = phone.chats.values().find_map(mine).ok_or_else(unknown)?;
+        let chat = if own.chat.ends_with("@g.us") {
+            own.chat
+        } else {
+            phone.wid()
+        };
+        let others: Vec<(String, Message)> = self
+            .phones
+            .values()
+            .filter(|other| other.number != number)
+            .filter_map(|other| Some((other.number.clone(), other.find(&chat, id)?.clone())))
+            .collect();
+        for (other, message) in others {
+            self.queue(
+                &other,
+                None,
+                &Item::Message {
+                    message: Box::new(message),
+                    offline: false,
+                },
+            );
+        }
+        self.touch();
         Ok(())
     }
 

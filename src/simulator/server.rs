@@ -189,6 +189,9 @@ async fn web(State(server): State<Arc<Server>>) -> Response {
             "<!doctype html><title>404</title><h1>Not Found</h1>",
         )
             .into_response(),
+        Some(Stranger::Elsewhere) => {
+            (StatusCode::FOUND, [(header::LOCATION, "http://portal.test/sign-in")]).into_response()
+        }
         Some(Stranger::Empty) => (html, "<!doctype html><title></title>").into_response(),
         Some(Stranger::Login) => {
             let form = "<!doctype html><title>Sign in</title><h1>Guest network</h1><form method=post>\

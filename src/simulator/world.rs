@@ -154,6 +154,9 @@ pub(super) enum Stranger {
     /// The sign-in form of a network that wants to be asked first.
     #[serde(rename = "login")]
     Login,
+    /// The way to another site, as a network's sign-in page is often shown.
+    #[serde(rename = "302")]
+    Elsewhere,
 }
 
 impl World {

@@ -222,7 +222,7 @@ mod browser {
             host.state(&shop(), State::Qr).await;
             host.stop().await;
         };
-        tokio::join!(of("404"), of("empty"), of("login"));
+        tokio::join!(of("404"), of("empty"), of("login"), of("302"));
     }
 
     #[tokio::test(flavor = "multi_thread")]

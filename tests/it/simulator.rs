@@ -173,6 +173,7 @@ async fn another_page_can_stand_in_place_of_whatsapp_web() {
         ("404", StatusCode::NOT_FOUND, "Not Found"),
         ("empty", StatusCode::OK, "<title></title>"),
         ("login", StatusCode::OK, "password"),
+        ("302", StatusCode::FOUND, ""),
     ] {
         simulator.faults(json!({"unrecognised_page": stranger})).await;
         let (answered, _, page) = simulator.raw(Method::GET, "/", &[], None).await;

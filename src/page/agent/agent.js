@@ -71,9 +71,9 @@ function order(id, chat, content) {
 }
 
 function ask(page, id) {
-  if (page !== pageId) return { known: 'other' };
+  // An id that was made in another document may have been ordered in this one.
   const entry = begun.get(id);
-  if (!entry) return { known: 'never' };
+  if (!entry) return { known: page === pageId ? 'never' : 'other' };
   return entry.answer ? { known: 'answered', answer: entry.answer } : { known: 'running' };
 }
 
@@ -124,11 +124,16 @@ async function history(chat, untilMs, limit) {
     take(await WPP.chat.getMessages(text(model.id), earlier));
     if (found.size === before) break;
   }
-  return [...found.values()]
-    .filter((message) => message.type !== ENCRYPTED && !NOTICES.has(message.type) && message.t * 1000 > untilMs)
+  const typeOf = (message) => attempt(() => message.type, null);
+  const wanted = [...found.values()].filter((message) => !NOTICES.has(typeOf(message)) && message.t * 1000 > untilMs);
+  const encrypted = (message) => typeOf(message) === ENCRYPTED;
+  // They come as events: with their text if they can be read soon.
+  wanted.filter(encrypted).forEach(hold);
+  return wanted
+    .filter((message) => !encrypted(message))
     .sort((one, other) => one.t - other.t)
     .slice(-limit)
-    .map(plain);
+    .flatMap(readable);
 }
 
 const METHODS = {

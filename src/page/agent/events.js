@@ -1,13 +1,20 @@
 // What the page tells the host: messages, receipts, codes, changes of state.
 
-const HOLD_ENCRYPTED_MS = 15000;
-const MOST_HELD = 1000;
 const MOST_OWN_IDS = 10000;
+
+// A mistake in here must not stop the library's own listeners, which come after. Where something may have been missed
+// for it, a gap is reported, so that the session looks.
+const guarded = (handler, mayMiss = false) => (...values) => {
+  try {
+    handler(...values);
+  } catch (error) {
+    trouble(reasonOf(error));
+    if (mayMiss) report({ type: 'gap', dropped: 1 });
+  }
+};
 
 // ---- messages
 
-// Id to timer: messages that are still encrypted. The library tells of them twice, and perhaps only once.
-const held = new Map();
 // Raw id to full id of own messages: receipts in groups come with the reader's id in the place of ours.
 const ownIds = new Map();
 
@@ -16,32 +23,15 @@ function tellMessage(model) {
   report({ type: 'message', message: plain(model), is_new: model.isNewMsg === true });
 }
 
-function release(id) {
-  clearTimeout(held.get(id));
-  held.delete(id);
-}
-
 function onMessage(model) {
   const id = text(model.id);
   if (model.id.fromMe === true) {
     ownIds.set(String(model.id.id), id);
     bounded(ownIds, MOST_OWN_IDS);
   }
-  release(id);
-  if (model.type !== ENCRYPTED) {
-    tellMessage(model);
-    return;
-  }
-  if (held.size >= MOST_HELD) {
-    tellMessage(model);
-    return;
-  }
-  // Told after that as it is, without its text, rather than never.
-  const late = () => {
-    held.delete(id);
-    tellMessage(model);
-  };
-  held.set(id, setTimeout(late, HOLD_ENCRYPTED_MS));
+  if (model.type === ENCRYPTED) hold(model);
+  else if (sealed.has(id)) unseal(model);
+  else tellMessage(model);
 }
 
 function onAck(change) {
@@ -87,8 +77,14 @@ const LISTENERS = {
   },
   'conn.logout': () => report({ type: 'logged_out', reason: logoutReason }),
   'conn.main_ready': keepPresenceQuiet,
-  'loader.full_ready': onFullReady,
+  'loader.full_ready': () => {
+    onFullReady();
+    watchStore();
+  },
 };
+
+// Who misses one of these must look for what it was; the others only say how the page stands, which is asked for anyway.
+const MUST_NOT_MISS = new Set(['chat.new_message', 'chat.msg_ack_change']);
 
 const STATE_CHANGES = [
   'conn.stream_mode_changed', 'conn.stream_info_changed', 'conn.require_auth', 'conn.authenticated', 'conn.main_loaded',
@@ -97,15 +93,7 @@ const STATE_CHANGES = [
 ];
 
 function listen() {
-  // A mistake here must not stop the library's own listeners, which come after.
-  const guarded = (handler) => (...values) => {
-    try {
-      handler(...values);
-    } catch (error) {
-      trouble(reasonOf(error));
-    }
-  };
-  for (const [name, handler] of Object.entries(LISTENERS)) WPP.on(name, guarded(handler));
+  for (const [name, handler] of Object.entries(LISTENERS)) WPP.on(name, guarded(handler, MUST_NOT_MISS.has(name)));
   // The state is read after the library's own listeners have run.
   for (const name of STATE_CHANGES) WPP.on(name, guarded(() => queueMicrotask(guarded(tellState))));
 }

@@ -77,10 +77,20 @@ function plain(model) {
     type: String(model.type),
     body: WRITTEN.has(model.type) ? plainText(model.body) : null,
     caption: MEDIA.has(model.type) ? plainText(model.caption) : null,
-    media: mediaOf(model),
-    quoted: quotedOf(model),
-    mentions: Array.from(model.mentionedJidList || [], text).filter(Boolean),
+    media: attempt(() => mediaOf(model), null),
+    quoted: attempt(() => quotedOf(model), null),
+    mentions: attempt(() => Array.from(model.mentionedJidList || [], text).filter(Boolean), []),
     timestamp: Math.round(Number(model.t) * 1000) || 0,
     ack: typeof model.ack === 'number' ? model.ack : 0,
   };
+}
+
+// The same in a list that may stay empty: one message that cannot be read must not hide the others.
+function readable(model) {
+  try {
+    return [plain(model)];
+  } catch (error) {
+    trouble(`a message cannot be read: ${reasonOf(error)}`);
+    return [];
+  }
 }

@@ -6,6 +6,8 @@
 const BINDING = 'wharf$report';
 const RING_EVENTS = 10000;
 const RING_CHARACTERS = 8 * 1024 * 1024;
+// Told one by one; of what comes after, only each that doubles the number.
+const TROUBLES = 32;
 // Half of what the host's own queue takes, so that reporting all of it once more still fits.
 const IN_FLIGHT = 512;
 
@@ -15,32 +17,44 @@ const pageId = Array.from(crypto.getRandomValues(new Uint8Array(16)), hex).join(
 let lastSeq = 0;
 let ringSize = 0;
 let gap = null;
-// Number to text, in the order of the numbers: what the host has got, and what it has not.
+// Number to `{text, lost}`, in the order of the numbers: what the host has got, and what it has not. `lost` is how many
+// events are lost with it: a gap stands for several.
 const flying = new Map();
 const waiting = new Map();
 
 const packed = (seq, event) => JSON.stringify({ page_id: pageId, page_seq: seq, event });
 
+function keep(map, seq, event) {
+  const entry = { text: packed(seq, event), lost: event.type === 'gap' ? event.dropped : 1 };
+  ringSize += entry.text.length;
+  map.set(seq, entry);
+  return entry;
+}
+
 function report(event) {
   lastSeq += 1;
-  const text = packed(lastSeq, event);
-  ringSize += text.length;
-  waiting.set(lastSeq, text);
+  keep(waiting, lastSeq, event);
   while (waiting.size > 1 && (waiting.size + flying.size > RING_EVENTS || ringSize > RING_CHARACTERS)) dropOldest();
   pump();
 }
 
-// What went wrong in here, for the host's log: not an event, so it has no number and nobody acknowledges it.
+let troubles = 0;
+
+// What went wrong in here, for the host's log: not an event, so it has no number and nobody acknowledges it. Nothing
+// holds it back but this: what goes wrong may do so at each message.
 function trouble(reason) {
+  troubles += 1;
+  if (troubles > TROUBLES && (troubles & (troubles - 1)) !== 0) return;
   const send = window[BINDING];
-  if (typeof send === 'function') send(packed(0, { type: 'trouble', reason }));
+  const told = `${String(reason).slice(0, 300)} (the ${troubles}. trouble of this document)`;
+  if (typeof send === 'function') send(packed(0, { type: 'trouble', reason: told }));
 }
 
 function dropOldest() {
-  const [seq, text] = waiting.entries().next().value;
+  const [seq, { text, lost }] = waiting.entries().next().value;
   waiting.delete(seq);
   ringSize -= text.length;
-  gap = { seq, dropped: (gap ? gap.dropped : 0) + 1 };
+  gap = { seq, dropped: (gap ? gap.dropped : 0) + lost };
 }
 
 function pump() {
@@ -49,23 +63,20 @@ function pump() {
   if (typeof send !== 'function') return;
   while (flying.size < IN_FLIGHT && (gap || waiting.size > 0)) {
     if (gap) {
-      const text = packed(gap.seq, { type: 'gap', dropped: gap.dropped });
-      ringSize += text.length;
-      waiting.delete(gap.seq);
-      flying.set(gap.seq, text);
+      const entry = keep(flying, gap.seq, { type: 'gap', dropped: gap.dropped });
       gap = null;
-      send(text);
+      send(entry.text);
     } else {
-      const [seq, text] = waiting.entries().next().value;
+      const [seq, entry] = waiting.entries().next().value;
       waiting.delete(seq);
-      flying.set(seq, text);
-      send(text);
+      flying.set(seq, entry);
+      send(entry.text);
     }
   }
 }
 
 function forget(kept, upTo) {
-  for (const [seq, text] of kept) {
+  for (const [seq, { text }] of kept) {
     if (seq > upTo) break;
     kept.delete(seq);
     ringSize -= text.length;
@@ -86,13 +97,9 @@ function drain() {
   const hole = gap;
   waiting.clear();
   gap = null;
-  for (const [seq, text] of flying) waiting.set(seq, text);
+  for (const [seq, entry] of flying) waiting.set(seq, entry);
   flying.clear();
-  if (hole) {
-    const text = packed(hole.seq, { type: 'gap', dropped: hole.dropped });
-    ringSize += text.length;
-    waiting.set(hole.seq, text);
-  }
-  for (const [seq, text] of rest) waiting.set(seq, text);
+  if (hole) keep(waiting, hole.seq, { type: 'gap', dropped: hole.dropped });
+  for (const [seq, entry] of rest) waiting.set(seq, entry);
   pump();
 }

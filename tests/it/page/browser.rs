@@ -6,3 +6,4 @@ mod linking;
 mod processes;
 mod ring;
 mod sending;
+mod unreadable;

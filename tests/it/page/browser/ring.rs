@@ -105,6 +105,47 @@ async fn a_full_ring_drops_the_oldest_and_says_how_many() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gap_that_is_itself_dropped_still_counts_all_that_it_stood_for() {
+    let profile = tempfile::tempdir().unwrap();
+    let simulator = Simulator::start().await;
+    let mut opened = Opened::open(profile.path(), &simulator.url()).await;
+    opened.status(|status| status.full_ready).await;
+    let flood = |from: u32, to: u32| {
+        format!(
+            "{{ {MADE} for (let n = {from}; n < {to}; n++) WPP.emit('chat.new_message', made(n, 'chat', 'x' + n)); }} 0"
+        )
+    };
+    look(profile.path(), &flood(0, 11_000)).await;
+    // The gap goes back into the ring, behind what is with the host, and is the oldest that waits.
+    opened.tab.drain().await.unwrap();
+    look(profile.path(), &flood(11_000, 11_100)).await;
+    let (mut numbers, mut dropped, mut taken) = (std::collections::BTreeSet::new(), 0, 0);
+    while numbers.last() != Some(&11_099) {
+        let Some(Report::Event {
+            page_id,
+            page_seq,
+            event,
+        }) = opened.next().await
+        else {
+            panic!("no event")
+        };
+        match event {
+            PageEvent::Message { message, .. } => {
+                numbers.insert(message.body.unwrap().trim_start_matches('x').parse::<u64>().unwrap());
+            }
+            PageEvent::Gap { dropped: many } => dropped += many,
+            _ => {}
+        }
+        taken += 1;
+        if taken % 256 == 0 {
+            opened.tab.ack(&page_id, page_seq).await.unwrap();
+        }
+    }
+    assert_eq!(numbers.len() as u64 + dropped, 11_100);
+    opened.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_is_still_encrypted_is_reported_when_it_can_be_read() {
     let profile = tempfile::tempdir().unwrap();
     let simulator = Simulator::start().await;

@@ -148,6 +148,7 @@ async fn a_refusal_an_unknown_number_and_an_answer_that_does_not_come_are_told_a
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!(tab.ask(&to.page_id, &to.message_id).await.unwrap(), Begun::Running);
+    let early = tab.resolve("491700000002").await.unwrap();
     // The document goes: the order cannot be known any more, and another document knows nothing of it.
     simulator.control("POST", "faults", &json!({})).await;
     tab.reload().await.unwrap();
@@ -159,6 +160,13 @@ async fn a_refusal_an_unknown_number_and_an_answer_that_does_not_come_are_told_a
         Begun::OtherDocument
     );
     assert!(tab.find_message(&to.chat, &to.message_id).await.unwrap().is_some());
+
+    // An id that was made before the reload and ordered after it: the document that was ordered knows.
+    let answer = tab.order(&early.message_id, &early.chat, &text("late")).await.unwrap();
+    assert_eq!(
+        tab.ask(&early.page_id, &early.message_id).await.unwrap(),
+        Begun::Answered(answer)
+    );
     opened.close().await;
 }
 
