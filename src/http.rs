@@ -42,7 +42,7 @@ struct Inner {
 }
 
 /// What to ask for, and how much it may cost.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// An http or https URL. A user name and password in it become an `Authorization` header.
     pub url: String,
@@ -54,6 +54,19 @@ pub struct Request {
     pub timeout: Duration,
     /// Bytes of the answer that are read; the rest is left and [`Response::cut`] is set.
     pub response_limit: usize,
+}
+
+/// Headers by name alone, no body, and no address: each may hold a secret.
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Request")
+            .field("headers", &names)
+            .field("body", &self.body.len())
+            .field("timeout", &self.timeout)
+            .field("response_limit", &self.response_limit)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An answer, of any status.

@@ -23,12 +23,21 @@ const MOST: usize = 256;
 const LENGTH: usize = 43;
 
 /// A signed-in page.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Ticket {
     pub(super) key_id: String,
     /// What changes from the page must bring along.
     pub(super) token: String,
     until: Instant,
+}
+
+/// Without the token: a `Caller` holds the ticket and may be printed.
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket")
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Ticket {
@@ -93,6 +102,7 @@ mod tests {
         let cookie = tickets.issue("k1".to_owned()).unwrap();
         let ticket = tickets.find(&cookie).unwrap();
         assert_eq!(ticket.key_id, "k1");
+        assert!(!format!("{ticket:?}").contains(&ticket.token));
         assert!(ticket.has_token(&ticket.token.clone()) && !ticket.has_token("") && !ticket.has_token(&cookie));
         tokio::time::advance(LIFE).await;
         assert!(tickets.find(&cookie).is_none());

@@ -1,8 +1,10 @@
-//! The admin over real sockets, with a real store, real sessions without a browser, and real scripts.
+//! The admin over real sockets, with a real store, real sessions without a browser, and real scripts; with browsers in
+//! `browser`.
 
+mod access;
 mod accounts;
-mod limits;
+mod browser;
+mod listening;
+mod looking;
 mod pages;
 mod rig;
-mod shown;
-mod way_in;

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use super::super::refusal::Refusal;
 
-const TIME: Duration = Duration::from_secs(30);
+/// Time that a body gets to arrive.
+pub(in super::super) const TIME: Duration = Duration::from_secs(30);
 
 /// A body read as `T`. Unknown fields are refused by the types themselves.
 pub(in super::super) struct Body<T>(pub(in super::super) T);

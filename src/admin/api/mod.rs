@@ -14,6 +14,8 @@ pub(super) mod scripts;
 pub(super) mod snapshot;
 pub(super) mod webhook;
 
+pub(super) use body::TIME as BODY_TIME;
+
 use axum::extract::Path;
 
 use super::refusal::Refusal;

@@ -25,7 +25,8 @@ const URL: usize = 2_048;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct Wish {
-    /// `null` or empty takes the webhook away.
+    /// `null` takes the webhook away. It must be there: who forgets it has not asked for that.
+    #[serde(deserialize_with = "Option::deserialize")]
     webhook_url: Option<String>,
     secret: Option<String>,
 }
@@ -38,10 +39,7 @@ pub(in super::super) async fn set(
 ) -> Result<Json<Value>, Refusal> {
     let id = account_id(id)?;
     account(&context, &id)?;
-    let url = wish
-        .webhook_url
-        .map(|url| url.trim().to_owned())
-        .filter(|url| !url.is_empty());
+    let url = wish.webhook_url.map(|url| url.trim().to_owned());
     let mut made = None;
     let webhook = match url.clone() {
         None => None,

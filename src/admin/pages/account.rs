@@ -40,7 +40,7 @@ pub(in super::super) async fn show(
     let body = format!(
         "<p class=\"crumb\"><a href=\"/\">Accounts</a></p>\
          <section class=\"columns\"><div class=\"card\"><h1>{}</h1><div data-live=\"state\">{}{}</div></div>\
-         <div data-live=\"side\">{}</div></section>{}{}",
+         <div data-live=\"side\">{}</div></section><div data-live=\"send\">{}</div>{}",
         Text(title),
         standing(&account),
         acts(&account, &caller),
@@ -49,8 +49,8 @@ pub(in super::super) async fn show(
         } else {
             picture(&account)
         },
-        webhook(&account, &caller, declared),
-        send(&account, &caller)
+        send(&account, &caller),
+        webhook(&account, &caller, declared)
     );
     page(title, Place::Accounts, &caller, &body)
 }

@@ -6,12 +6,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Extension, Form, State};
+use axum::extract::{Extension, Form, FromRequest as _, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
+use tokio::time::timeout;
 
+use super::super::api::BODY_TIME;
 use super::super::auth::{self, Via};
 use super::super::refusal::Refusal;
 use super::super::server::Context;
@@ -50,8 +51,15 @@ pub(in super::super) async fn enter(
     State(context): State<Arc<Context>>,
     via: Option<Extension<Via>>,
     headers: HeaderMap,
-    entry: Result<Form<Entry>, FormRejection>,
+    request: Request,
 ) -> Response {
+    let Ok(entry) = timeout(BODY_TIME, Form::<Entry>::from_request(request, &())).await else {
+        return form(
+            StatusCode::REQUEST_TIMEOUT,
+            "/",
+            Some("The key did not arrive in time."),
+        );
+    };
     let Ok(Form(entry)) = entry else {
         return form(StatusCode::BAD_REQUEST, "/", Some("Paste a key into the field."));
     };

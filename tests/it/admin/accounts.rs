@@ -1,4 +1,4 @@
-//! Accounts and their webhooks, over HTTP.
+//! Accounts, what is wrong with a request about one, and their webhooks.
 
 use serde_json::{Value, json};
 
@@ -194,6 +194,9 @@ async fn a_webhooks_secret_is_shown_once_and_a_declared_webhook_stays() {
             "BAD_SECRET",
         ),
         (json!({"url": "https://example.com"}), "BAD_REQUEST"),
+        (json!({}), "BAD_REQUEST"),
+        (json!({"secret": given}), "BAD_REQUEST"),
+        (json!({"webhook_url": ""}), "BAD_URL"),
     ] {
         assert_eq!(put("sales", body.clone()).await.code(), code, "{body}");
     }
@@ -209,6 +212,22 @@ async fn a_webhooks_secret_is_shown_once_and_a_declared_webhook_stays() {
             .await
             .status,
         404
+    );
+    host.close().await;
+}
+
+#[tokio::test]
+async fn accounts_that_are_made_at_the_same_time_stop_at_the_limit() {
+    let host = Host::start_with("[admin]\nlisten = \"127.0.0.1:0\"\n[accounts]\nmax = 3\n").await;
+    let made = futures::future::join_all((0..8).map(|_| host.post("/api/accounts", json!({})))).await;
+    let count = |status: u16| made.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(201), count(429)), (3, 5));
+    assert_eq!(
+        host.get("/api/accounts").await.json()["accounts"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
     );
     host.close().await;
 }

@@ -1,4 +1,4 @@
-//! The pages for people: signing in, what they may run, what they show.
+//! The pages for people.
 
 use serde_json::json;
 use wharf::admin::keys;

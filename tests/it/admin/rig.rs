@@ -1,7 +1,7 @@
-//! A host without browsers, and how it is asked.
+//! The admin with everything that it stands on, but for browsers.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -208,7 +208,7 @@ impl Host {
             .expect("the control socket answers")
     }
 
-    pub(super) fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> std::path::PathBuf {
         self.config.borrow().data.dir.join(admin::SOCKET)
     }
 
@@ -242,8 +242,4 @@ impl Host {
             .expect("everything ends");
         self.store.close().await.unwrap();
     }
-}
-
-pub(super) fn filled(path: &str) -> String {
-    path.replace("{id}", "nobody").replace("{name}", "wharf.css")
 }

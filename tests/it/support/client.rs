@@ -62,9 +62,28 @@ impl Client {
     }
 
     pub(crate) async fn request(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Answer {
+        self.with(method, path, &[], body).await
+    }
+
+    /// Where it asks, without a path.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// A request with headers of its own.
+    pub(crate) async fn with(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
         let mut request = self.inner.request(method, format!("{}{path}", self.base));
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         if let Some(body) = body {
             request = request

@@ -84,6 +84,15 @@ impl Home {
         std::fs::read_dir(self.data().join("profiles")).unwrap().count()
     }
 
+    /// Makes a key with `wharf key new` and these scopes.
+    pub(crate) fn key(&self, scopes: &[&str]) -> String {
+        let mut command = self.command(&["key", "new"]);
+        command.args(scopes.iter().flat_map(|scope| ["--scope", scope]));
+        let made = command.output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
     /// Processes that work on one of its profiles.
     pub(crate) fn browsers(&self) -> Vec<u32> {
         super::processes_with(&self.data().join("profiles").display().to_string())
@@ -148,10 +157,7 @@ impl Host {
             .take(3)
             .collect::<Vec<_>>()
             .join("/");
-        let made = home.command(&["key", "new"]).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-        host.client = Client::new(&url, Some(&key));
+        host.client = Client::new(&url, Some(&home.key(&["admin"])));
         host
     }
 
@@ -193,6 +199,11 @@ impl Host {
 
     pub(crate) fn log_text(&self) -> String {
         self.log.lock().unwrap().join("\n")
+    }
+
+    /// Who asks with its first key.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 
     #[allow(dead_code, reason = "the bench reads its memory")]

@@ -9,9 +9,10 @@ const token = document.querySelector('meta[name="wharf-token"]').content;
 async function refresh() {
   const parts = document.querySelectorAll("[data-live]");
   if (!parts.length) return;
-  let answer;
+  let answer, text;
   try {
     answer = await fetch(location.pathname, { headers: { accept: "text/html" } });
+    text = await answer.text();
   } catch {
     document.body.classList.add("stale");
     return;
@@ -20,11 +21,11 @@ async function refresh() {
   document.body.classList.toggle("stale", !answer.ok && answer.status !== 404);
   if (answer.status === 404) return location.assign("/");
   if (!answer.ok) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = new DOMParser().parseFromString(text, "text/html");
   for (const part of parts) {
     const next = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
-    // A part whose button is at work, or has the focus, is left alone until that is over.
-    if (!next || part.querySelector("[data-busy]") || same(part, next)) continue;
+    // A part whose button is at work, or into which somebody has typed, is left alone until that is over.
+    if (!next || part.querySelector("[data-busy]") || typed(part) || same(part, next)) continue;
     const focus = part.contains(document.activeElement) ? path(part, document.activeElement) : null;
     const picture = part.querySelector("[data-snapshot]");
     part.replaceChildren(...next.childNodes);
@@ -45,6 +46,10 @@ function same(part, next) {
     return copy.innerHTML;
   };
   return bare(part) === bare(next);
+}
+
+function typed(part) {
+  return [...part.querySelectorAll("input")].some((input) => input.value !== input.defaultValue);
 }
 
 function path(part, element) {
@@ -88,7 +93,7 @@ async function send(form) {
     said.classList.toggle("wrong", wrong);
   };
   const fields = {};
-  for (const [name, value] of new FormData(form)) if (value !== "") fields[name] = value;
+  for (const [name, value] of new FormData(form)) fields[name] = value === "" ? null : value;
   const button = form.querySelector("button");
   button.disabled = true;
   form.dataset.busy = "";
@@ -131,11 +136,16 @@ document.addEventListener("submit", (event) => {
   send(form);
 });
 
-/** Does something now and again, while the page can be seen; the next turn waits for the last one. */
+/** Does something now and again, while the page can be seen; the next turn waits for the last one, however that ended. */
 async function every(ms, what) {
   for (;;) {
     await new Promise((done) => setTimeout(done, ms));
-    if (!document.hidden) await what();
+    if (document.hidden) continue;
+    try {
+      await what();
+    } catch (error) {
+      console.error(error);
+    }
   }
 }
 

@@ -1,11 +1,51 @@
-//! The listener: what it refuses, and where it listens.
+//! The listeners: the control socket, limits, a changed address.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use hyper::Method;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use wharf::admin::control;
 
 use super::rig::{Host, PATIENCE};
+
+#[tokio::test]
+async fn the_control_socket_is_private_and_makes_keys_while_the_host_runs() {
+    let host = Host::start().await;
+    let mode = std::fs::metadata(host.socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let control = host.control().await;
+    let key = control
+        .make_key(Some("crm".to_owned()), vec!["read".to_owned()])
+        .await
+        .unwrap();
+    assert_eq!(host.with(&key, "GET", "/api/accounts", None).await.status, 200);
+    let listed = control.list_keys().await.unwrap();
+    let crm = listed
+        .iter()
+        .find(|listed| listed.name.as_deref() == Some("crm"))
+        .unwrap();
+    assert_eq!(
+        (key.split('_').nth(1), crm.scopes.as_slice()),
+        (Some(crm.id.as_str()), &["read".to_owned()][..])
+    );
+    assert!(control.revoke_key(&crm.id).await.unwrap());
+    assert!(!control.revoke_key(&crm.id).await.unwrap());
+    assert_eq!(host.with(&key, "GET", "/api/accounts", None).await.status, 401);
+    let wrong = control.make_key(None, vec!["root".to_owned()]).await.unwrap_err();
+    assert!(wrong.to_string().contains("root"), "{wrong}");
+    let made = control
+        .ask(Method::POST, "/api/accounts", Some(json!({"id": "sales"})))
+        .await
+        .unwrap();
+    assert_eq!(made["id"], "sales", "the same router, with scope admin");
+    let socket = host.socket();
+    host.close().await;
+    assert!(!socket.exists());
+    assert!(control::Client::connect(&socket).await.is_none());
+}
 
 #[tokio::test]
 async fn requests_over_the_limits_are_refused() {

@@ -1,4 +1,4 @@
-//! What is shown of scripts, deliveries and health, and that it is documented.
+//! What programs can look at: scripts, the outbox, health; and that every route is documented.
 
 use std::time::Duration;
 
