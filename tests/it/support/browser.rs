@@ -62,23 +62,11 @@ impl Tab {
 
     /// Starts a browser and opens an address with these scripts in every document.
     pub(crate) async fn bare(profile: &Path, url: &str, scripts: &[&str]) -> Self {
-        let executable = BROWSERS.iter().map(Path::new).find(|path| path.exists());
-        let executable = executable.expect("install chromium-headless-shell or chromium");
-        Self::of(executable, profile, url, scripts).await
-    }
-
-    /// The same with a browser of the test's choice, and with the library.
-    pub(crate) async fn open_with(executable: &Path, profile: &Path, url: &str) -> Self {
-        let library = tokio::fs::read_to_string(LIBRARY)
-            .await
-            .expect("run `npm ci --ignore-scripts` first");
-        Self::of(executable, profile, url, &[CONFIG, &library, RECORDER]).await
-    }
-
-    async fn of(executable: &Path, profile: &Path, url: &str, scripts: &[&str]) -> Self {
         tokio::fs::create_dir_all(profile).await.unwrap();
         let port_file = profile.join("DevToolsActivePort");
         drop(tokio::fs::remove_file(&port_file).await);
+        let executable = BROWSERS.iter().find(|path| Path::new(path).exists());
+        let executable = executable.expect("install chromium-headless-shell or chromium");
         let mut command = Command::new(executable);
         command
             .args([

@@ -7,7 +7,6 @@ pub(crate) mod client;
 pub(crate) mod host;
 pub(crate) mod phones;
 pub(crate) mod receiver;
-pub(crate) mod recorder;
 pub(crate) mod simulator;
 
 use std::time::Duration;
