@@ -102,6 +102,7 @@ struct Raw {
 enum RawEvent {
     Message {
         message: Message,
+        canonical: String,
         is_new: bool,
     },
     Ack {
@@ -147,12 +148,20 @@ fn read(account: &AccountId, payload: &str, malformed: &mut u64) -> Option<Repor
             tracing::warn!(%account, %reason, "the agent had trouble in the page");
             return None;
         }
-        Ok(RawEvent::Message { message, is_new }) => {
+        Ok(RawEvent::Message {
+            message,
+            canonical,
+            is_new,
+        }) => {
             tracing::trace!(
                 target: "wharf::path", %account, page_seq = raw.page_seq, id = %message.id, chat = %message.chat,
                 "message in ring"
             );
-            PageEvent::Message { message, is_new }
+            PageEvent::Message {
+                message,
+                canonical,
+                is_new,
+            }
         }
         Ok(RawEvent::Ack { chat, ids, ack, sender }) => PageEvent::Ack { chat, ids, ack, sender },
         Ok(RawEvent::Qr { code }) => PageEvent::Qr(code),

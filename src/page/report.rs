@@ -35,6 +35,8 @@ pub enum PageEvent {
     Message {
         /// The message; `source` is not filled.
         message: Message,
+        /// Its conversation, whichever of its ids WhatsApp uses just now: the number's where it is known, else its chat.
+        canonical: String,
         /// False for what WhatsApp Web took from history.
         is_new: bool,
     },
@@ -174,6 +176,8 @@ pub enum Begun {
 pub struct ChatSummary {
     /// Its id.
     pub id: String,
+    /// The conversation, as in [`PageEvent::Message`].
+    pub canonical: String,
     /// When something last happened in it, in milliseconds since 1970; 0 if not known.
     pub timestamp_ms: i64,
     /// Unread messages; -1 where a person marked it unread.

@@ -14,7 +14,7 @@ const ENCRYPTED: &str = "ciphertext";
 
 /// A message as it is journaled: once, by canonical chat and raw id. One that could not be decrypted in time is told as it is,
 /// and once more when it can be read.
-pub(super) fn message(account: &AccountId, message: &Message, origin: Origin) -> NewEvent {
+pub(super) fn message(account: &AccountId, message: &Message, canonical: &str, origin: Origin) -> NewEvent {
     let event = if message.from_me {
         Kind::MESSAGE_ANY
     } else {
@@ -26,7 +26,7 @@ pub(super) fn message(account: &AccountId, message: &Message, origin: Origin) ->
     };
     let once = Once {
         account: account.clone(),
-        chat: message.chat.clone(),
+        chat: canonical.to_owned(),
         message_id: raw_id(&message.id).to_owned(),
         kind: if message.kind == ENCRYPTED {
             ENCRYPTED

@@ -171,8 +171,12 @@ impl Ingest {
     async fn event(&mut self, event: PageEvent, pending: &mut Pending) -> Option<()> {
         let id = self.writer.account.id.clone();
         match event {
-            PageEvent::Message { message, is_new } => {
-                if let Some(event) = self.message(message, is_new).await? {
+            PageEvent::Message {
+                message,
+                canonical,
+                is_new,
+            } => {
+                if let Some(event) = self.message(message, &canonical, is_new).await? {
                     pending.events.push(event);
                 }
             }
@@ -200,7 +204,7 @@ impl Ingest {
     }
 
     /// The event of a message; none for what was before the link.
-    async fn message(&self, mut message: Message, is_new: bool) -> Option<Option<NewEvent>> {
+    async fn message(&self, mut message: Message, canonical: &str, is_new: bool) -> Option<Option<NewEvent>> {
         // WhatsApp counts in seconds. In the second of the link itself what came live counts, what was there does not.
         let slack = if self.linked_in.as_ref() == Some(&self.done.0) {
             SKEW
@@ -228,7 +232,12 @@ impl Ingest {
             );
         }
         let origin = if is_new { Origin::Live } else { Origin::History };
-        Some(Some(drafts::message(&self.writer.account.id, &message, origin)))
+        Some(Some(drafts::message(
+            &self.writer.account.id,
+            &message,
+            canonical,
+            origin,
+        )))
     }
 
     /// The account was linked just now: nothing older than this second becomes an event.

@@ -144,7 +144,7 @@ impl Sweeper {
             let marks = store.chat_marks(&self.account.id).await?;
             let chats = self.tab.chats(CHATS).await?;
             found.truncated = chats.len() >= CHATS;
-            for (chat, since) in plan(&chats, &marks, floor, complete) {
+            for (chat, canonical, since) in plan(&chats, &marks, floor, complete) {
                 let room = PER_ACCOUNT.saturating_sub(found.loaded).min(READ_PER_CHAT);
                 if room == 0 {
                     found.truncated = true;
@@ -162,7 +162,7 @@ impl Sweeper {
                 };
                 found.loaded += messages.len();
                 found.truncated |= messages.len() >= room;
-                let (recovered, left_out) = self.journal(messages, floor).await?;
+                let (recovered, left_out) = self.journal(messages, &canonical, floor).await?;
                 found.recovered += recovered;
                 found.truncated |= left_out;
             }
@@ -196,23 +196,21 @@ impl Sweeper {
     }
 
     /// Journals what is not known yet; answers how many, and whether there were more than a sweep recovers.
-    async fn journal(&self, messages: Vec<Message>, floor: i64) -> Result<(usize, bool), Failed> {
+    async fn journal(&self, messages: Vec<Message>, canonical: &str, floor: i64) -> Result<(usize, bool), Failed> {
         let mut recovered = 0;
         let mut events: Vec<NewEvent> = Vec::new();
         for mut message in messages.into_iter().filter(|message| message.timestamp > floor) {
             let id = &self.account.id;
-            if self
-                .room
-                .store
-                .is_seen(id, &message.chat, drafts::raw_id(&message.id))
-                .await?
-            {
+            // Also by the other name: when it came, the number may not have been known yet.
+            let raw = drafts::raw_id(&message.id);
+            let store = &self.room.store;
+            if store.is_seen(id, canonical, raw).await? || store.is_seen(id, &message.chat, raw).await? {
                 continue;
             }
             if message.from_me {
                 message.source = Some(ingest::source(&self.room.store, &self.account, &message.id).await?);
             }
-            events.push(drafts::message(id, &message, Origin::History));
+            events.push(drafts::message(id, &message, canonical, Origin::History));
         }
         let young = super::now() - MARGIN;
         let old = events.iter().filter(|event| event.draft.timestamp < young).count();
@@ -283,8 +281,13 @@ pub(super) fn floor(linked: i64, now: i64) -> i64 {
     linked.max(now - REACH)
 }
 
-/// Which chats to read, and from when on.
-fn plan(chats: &[ChatSummary], marks: &HashMap<String, i64>, floor: i64, complete: Option<i64>) -> Vec<(String, i64)> {
+/// Which chats to read, by what name they are compared, and from when on.
+fn plan(
+    chats: &[ChatSummary],
+    marks: &HashMap<String, i64>,
+    floor: i64,
+    complete: Option<i64>,
+) -> Vec<(String, String, i64)> {
     let horizon = complete.map_or(floor, |complete| floor.max(complete - MARGIN));
     let since = |chat: &ChatSummary| {
         // Where the time is not known, unread messages speak for it.
@@ -293,7 +296,7 @@ fn plan(chats: &[ChatSummary], marks: &HashMap<String, i64>, floor: i64, complet
         } else {
             i64::MAX
         };
-        match marks.get(&chat.id) {
+        match marks.get(&chat.canonical) {
             Some(&mark) => (newest > mark || mark > horizon).then(|| floor.max(horizon.min(mark - MARGIN))),
             None => Some(horizon),
         }
@@ -301,7 +304,7 @@ fn plan(chats: &[ChatSummary], marks: &HashMap<String, i64>, floor: i64, complet
     };
     chats
         .iter()
-        .filter_map(|chat| since(chat).map(|since| (chat.id.clone(), since)))
+        .filter_map(|chat| since(chat).map(|since| (chat.id.clone(), chat.canonical.clone(), since)))
         .collect()
 }
 
@@ -314,6 +317,7 @@ mod tests {
     fn chat(id: &str, timestamp_ms: i64) -> ChatSummary {
         ChatSummary {
             id: id.to_owned(),
+            canonical: id.to_owned(),
             timestamp_ms,
             unread: 0,
         }
@@ -330,7 +334,7 @@ mod tests {
         let marks = marks(&[("a", 90 * HOUR), ("quiet", 50 * HOUR)]);
         assert_eq!(
             plan(&chats, &marks, HOUR, Some(95 * HOUR)),
-            [("a".to_owned(), 90 * HOUR - MARGIN)]
+            [("a".to_owned(), "a".to_owned(), 90 * HOUR - MARGIN)]
         );
     }
 
@@ -339,7 +343,7 @@ mod tests {
         let now = 100 * HOUR;
         // Complete until 95 h, then down; up again, and a live message moved the mark to now.
         let planned = plan(&[chat("a", now)], &marks(&[("a", now)]), HOUR, Some(95 * HOUR));
-        assert_eq!(planned, [("a".to_owned(), 95 * HOUR - MARGIN)]);
+        assert_eq!(planned, [("a".to_owned(), "a".to_owned(), 95 * HOUR - MARGIN)]);
     }
 
     #[test]
@@ -347,7 +351,7 @@ mod tests {
         let chats = [chat("new", 20 * HOUR), chat("old", 10 * HOUR)];
         assert_eq!(
             plan(&chats, &HashMap::new(), 15 * HOUR, None),
-            [("new".to_owned(), 15 * HOUR)]
+            [("new".to_owned(), "new".to_owned(), 15 * HOUR)]
         );
         assert_eq!(floor(DAY, 100 * DAY), 86 * DAY);
         assert_eq!(floor(90 * DAY, 100 * DAY), 90 * DAY);
@@ -361,7 +365,7 @@ mod tests {
         };
         assert_eq!(
             plan(&[unread, chat("v", 0)], &HashMap::new(), HOUR, None),
-            [("u".to_owned(), HOUR)]
+            [("u".to_owned(), "u".to_owned(), HOUR)]
         );
     }
 }

@@ -95,6 +95,7 @@ async function chats(limit) {
   const models = Array.from(await WPP.chat.list({ ignoreGroupMetadata: true }));
   const summary = (chat) => ({
     id: text(chat.id),
+    canonical: canonicalOf(text(chat.id)),
     timestamp_ms: Math.round(Number(chat.t) * 1000) || 0,
     unread: typeof chat.unreadCount === 'number' ? chat.unreadCount : 0,
   });

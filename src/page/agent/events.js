@@ -20,7 +20,8 @@ const ownIds = new Map();
 
 function tellMessage(model) {
   if (!model || !model.id || NOTICES.has(model.type) || chatOf(model) === STATUS_POSTS) return;
-  report({ type: 'message', message: plain(model), is_new: model.isNewMsg === true });
+  const message = plain(model);
+  report({ type: 'message', message, canonical: canonicalOf(message.chat), is_new: model.isNewMsg === true });
 }
 
 function onMessage(model) {

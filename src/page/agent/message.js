@@ -20,8 +20,10 @@ const person = (id) => (text(id) === null ? null : text(id).replace(/:\d+@/, '@'
 const plainText = (value) => (typeof value === 'string' ? value : null);
 const user = (id) => id.slice(0, id.indexOf('@'));
 
-// The address to answer to, which also names the conversation.
+// The address to answer to.
 const chatOf = (model) => text(model.id.remote);
+// Names the conversation, whichever of its two ids WhatsApp uses for it just now: the number where it is known.
+const canonicalOf = (chat) => (chat && numberOf(chat)) || chat;
 
 function senderOf(model, chat, mine) {
   const wrote = mine ? me() : null;

@@ -169,6 +169,7 @@ impl Tab for FakeTab {
             .iter()
             .map(|(id, messages)| ChatSummary {
                 id: id.clone(),
+                canonical: world.canonical(id),
                 timestamp_ms: newest(messages),
                 unread: 0,
             })

@@ -45,6 +45,8 @@ pub(in crate::session) struct World {
     /// WhatsApp Web's own store: id to ack.
     pub(in crate::session) kept: HashMap<String, i64>,
     pub(in crate::session) chats: BTreeMap<String, Vec<Message>>,
+    /// The numbers of chats that are kept under another id.
+    pub(in crate::session) numbers: HashMap<String, String>,
     /// A chat whose messages the page cannot give.
     pub(in crate::session) unreadable: Option<String>,
     pub(in crate::session) fates: VecDeque<Fate>,
@@ -109,7 +111,17 @@ impl Shared {
     pub(in crate::session) fn arrives(&self, message: Message) {
         let chat = message.chat.clone();
         self.lock().chats.entry(chat).or_default().push(message.clone());
-        self.report(PageEvent::Message { message, is_new: true });
+        self.tells(message, true);
+    }
+
+    /// The page reports a message.
+    pub(in crate::session) fn tells(&self, message: Message, is_new: bool) {
+        let canonical = self.lock().canonical(&message.chat);
+        self.report(PageEvent::Message {
+            message,
+            canonical,
+            is_new,
+        });
     }
 
     pub(in crate::session) fn scan(&self) {
@@ -133,6 +145,10 @@ impl Shared {
 }
 
 impl World {
+    pub(super) fn canonical(&self, chat: &str) -> String {
+        self.numbers.get(chat).cloned().unwrap_or_else(|| chat.to_owned())
+    }
+
     pub(super) fn page_id(&self) -> String {
         format!("doc-{}", self.document.number)
     }

@@ -115,20 +115,11 @@ fn nothing_older_than_the_link_becomes_an_event() {
     host.run(host.sessions.create(Some(one()), None)).unwrap();
     host.wait_for("account.qr", 1);
     world.scan();
-    world.report(PageEvent::Message {
-        message: unread.clone(),
-        is_new: false,
-    });
-    world.report(PageEvent::Message {
-        message: unread,
-        is_new: true,
-    });
+    world.tells(unread.clone(), false);
+    world.tells(unread, true);
     host.wait_for("account.synced", 1);
     // WhatsApp's clock is a minute behind this machine's.
-    world.report(PageEvent::Message {
-        message: message("NEW", -MINUTE),
-        is_new: true,
-    });
+    world.tells(message("NEW", -MINUTE), true);
     host.wait_for("message", 1);
     assert_eq!(bodies(&host), ["NEW"]);
     assert_eq!(host.named("account.authenticated").len(), 1);
@@ -274,7 +265,7 @@ fn a_message_that_can_be_read_only_later_is_told_again() {
     let mut sealed = message("A", 1000);
     (sealed.kind, sealed.body) = ("ciphertext".to_owned(), None);
     for message in [sealed.clone(), sealed, message("A", 1000), message("A", 1000)] {
-        world.report(PageEvent::Message { message, is_new: true });
+        world.tells(message, true);
     }
     world.arrives(message("B", 1000));
     host.wait_for("message", 3);
@@ -284,6 +275,34 @@ fn a_message_that_can_be_read_only_later_is_told_again() {
         .map(|event| event.text("body").map(str::to_owned))
         .collect();
     assert_eq!(told, [None, Some("A".to_owned()), Some("B".to_owned())]);
+}
+
+#[test]
+fn a_chat_that_whatsapp_keeps_under_another_id_from_now_on_is_the_same() {
+    let (data, world, host) = start();
+    world.arrives(message("A", 1000));
+    host.wait_for("message", 1);
+    host.kill();
+    let moved = |id: &str| {
+        let mut message = message(id, 1000);
+        message.chat = "777@lid".to_owned();
+        message.id = format!("false_777@lid_{id}");
+        message
+    };
+    {
+        let mut world = world.lock();
+        world.numbers.insert("777@lid".to_owned(), "492@c.us".to_owned());
+        world.chats.clear();
+        world.chats.insert("777@lid".to_owned(), vec![moved("A"), moved("B")]);
+    }
+    let host = Host::start(data.path(), &world);
+    host.wait_for("account.synced", 2);
+    assert_eq!(bodies(&host), ["A", "B"]);
+    assert_eq!(
+        host.named("message")[1].chat(),
+        Some("777@lid"),
+        "the address to answer to"
+    );
 }
 
 #[test]
