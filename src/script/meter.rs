@@ -16,9 +16,12 @@ use mlua::{Lua, VmState};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, Sleep};
 
-/// The thread's clock costs a system call, so it is read only when the kernel's coarse clock, which costs a few nanoseconds,
-/// has moved by this much since. Counting interrupts instead would not do: one may come after a long function of C.
+/// The thread's clock costs a system call (1.3 µs), so it is read only when the kernel's coarse clock (20 ns) has moved by
+/// this much since. Counting interrupts alone would not do: each may come after a long function of C.
 const CHECK_EVERY: Duration = Duration::from_millis(1);
+/// The coarse clock is read at every so many interrupts, which brings an interrupt back to the price of a counter. A loop
+/// around one function of C has two each turn, so that it is looked at after each second turn.
+const LOOK_EVERY: u32 = 4;
 
 /// Why the meter stopped a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +104,7 @@ impl Drop for Waiting {
 pub(crate) struct Meter {
     /// Thread CPU time at which the slice that runs now ends; `None` if nothing is metered.
     ends: Cell<Option<Duration>>,
+    ticks: Cell<u32>,
     /// The coarse clock when the thread's was read last.
     looked: Cell<Duration>,
     current: RefCell<Option<Rc<Tally>>>,
@@ -119,6 +123,11 @@ impl Meter {
         };
         // A slice that starts spent ends at zero: it is refused at each interrupt, whatever the clock says.
         if !ends.is_zero() {
+            let ticks = self.ticks.get().wrapping_add(1);
+            self.ticks.set(ticks);
+            if !ticks.is_multiple_of(LOOK_EVERY) {
+                return Ok(VmState::Continue);
+            }
             let coarse = read(ClockId::MonotonicCoarse);
             if coarse.saturating_sub(self.looked.get()) < CHECK_EVERY {
                 return Ok(VmState::Continue);

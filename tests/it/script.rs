@@ -5,6 +5,7 @@ mod edits;
 mod gates;
 mod limits;
 mod queue;
+mod recorder;
 mod runs;
 mod stuck;
 mod tries;
