@@ -190,3 +190,34 @@ fn every_file_says_what_it_is_and_none_is_shapeless() {
         );
     }
 }
+
+/// The targets of a document's links that are files of ours.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets
+        .map(|target| target.split('#').next().unwrap_or_default())
+        .filter(|target| !target.is_empty() && !target.contains("://") && !target.contains(' '))
+}
+
+#[test]
+fn every_link_between_the_documents_leads_to_a_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = fs::read_dir(root.join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|ending| ending == "md"));
+    let mut count = 0;
+    for page in pages.chain([root.join("README.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        for target in links(&text) {
+            count += 1;
+            let leads_to = page.parent().unwrap().join(target);
+            assert!(
+                leads_to.exists(),
+                "{} links to {target}, which is not there",
+                page.display()
+            );
+        }
+    }
+    assert!(count > 5, "the links were not found");
+}

@@ -9,6 +9,7 @@ mod crash;
 mod demo;
 mod docs;
 mod journey;
+mod keys;
 mod layers;
 mod page;
 mod script;

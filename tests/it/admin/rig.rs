@@ -64,7 +64,7 @@ pub(super) fn read(folder: &Path, more: &str) -> Config {
     let file = folder.join("config.toml");
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js");
     let text = format!(
-        "[data]\ndir = \"data\"\n[whatsapp]\nlibrary = {library:?}\n[browser]\nexecutable = \"/nowhere/chromium\"\n[plugins.webhook]\nenabled = false\n{more}"
+        "[data]\ndir = \"data\"\n[whatsapp]\nlibrary = {library:?}\n[browser]\nexecutable = \"/nowhere/chromium\"\nsandbox = false\n[plugins.webhook]\nenabled = false\n{more}"
     );
     std::fs::write(&file, text).unwrap();
     Sources {
