@@ -23,6 +23,10 @@ use crate::event::{AccountId, Message};
 /// A broken connection is mostly the first sign of an ended browser: so long it is waited for the better reason.
 const REASON: Duration = Duration::from_secs(1);
 
+const CRASHED: &str = "the tab crashed";
+/// Both look the same from here.
+const CLOSED: &str = "the tab was closed, or the connection to the browser was lost";
+
 /// What the bridge listens to.
 pub(super) struct Sources {
     pub(super) account: AccountId,
@@ -59,8 +63,11 @@ async fn forward(sources: &mut Sources, reports: &mpsc::Sender<Report>) {
         let call = tokio::select! {
             biased;
             // First what was said, then that it ended.
-            Some(call) = calls.next() => call,
-            Some(_) = crashes.next() => break "the tab crashed",
+            call = calls.next() => match call {
+                Some(call) => call,
+                None => break closed(crashes).await,
+            },
+            crash = crashes.next() => break crash.map_or(CLOSED, |_| CRASHED),
             () = ended(exited) => break "the browser ended",
             () = lost.cancelled() => break "the connection to the browser was lost",
         };
@@ -82,6 +89,14 @@ async fn forward(sources: &mut Sources, reports: &mpsc::Sender<Report>) {
     };
     // Nobody reads any more: then nobody needs to know.
     reports.send(Report::Gone(reason)).await.ok();
+}
+
+/// Why nothing is said any more: a crash may have been told before the tab went.
+async fn closed(crashes: &mut EventStream<EventTargetCrashed>) -> &'static str {
+    match timeout(REASON, crashes.next()).await {
+        Ok(Some(_)) => CRASHED,
+        _ => CLOSED,
+    }
 }
 
 async fn ended(exited: &mut watch::Receiver<Option<String>>) {

@@ -17,6 +17,7 @@ mod connection;
 mod error;
 mod executable;
 mod flags;
+mod launch;
 mod library;
 mod orphan;
 mod process;
@@ -29,6 +30,7 @@ mod tab;
 
 pub use error::Error;
 pub use executable::find_browser;
+pub use launch::Launch;
 pub use library::Library;
 pub use report::{Begun, ChatSummary, Format, Me, Ordered, PageEvent, PageStatus, REPORTS, Report, Resolved};
-pub use tab::{Launch, Tab};
+pub use tab::Tab;

@@ -31,7 +31,7 @@ pub(super) async fn reap(account: &AccountId, profile: &Profile) -> Result<(), E
             account: account.clone(),
             pid: record.pid,
         })?;
-        let asked = ask(profile).await;
+        let asked = ask_profile(profile).await;
         if !asked {
             tracing::warn!(%account, pid = record.pid, "it does not answer: what it wrote last may be lost");
         }
@@ -39,7 +39,7 @@ pub(super) async fn reap(account: &AccountId, profile: &Profile) -> Result<(), E
     }
     for raw in procfs::browsers_with(&argument) {
         tracing::warn!(%account, pid = raw, "a browser that was not recorded uses the profile and is asked to close");
-        ask(profile).await;
+        ask_profile(profile).await;
         let gone = async {
             while procfs::browsers_with(&argument).contains(&raw) {
                 sleep(LOOK).await;
@@ -54,9 +54,15 @@ pub(super) async fn reap(account: &AccountId, profile: &Profile) -> Result<(), E
     Ok(())
 }
 
-/// Asks through CDP; false if nobody answers.
-async fn ask(profile: &Profile) -> bool {
-    let Some(address) = profile.address() else { return false };
+async fn ask_profile(profile: &Profile) -> bool {
+    match profile.address() {
+        Some(address) => ask(&address).await,
+        None => false,
+    }
+}
+
+/// Asks a browser to close, through a CDP connection made for it; false if nobody answers.
+pub(super) async fn ask(address: &str) -> bool {
     let config = HandlerConfig {
         ignore_https_errors: false,
         viewport: None,

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -39,12 +39,23 @@ struct Inner {
     exited: watch::Receiver<Option<String>>,
 }
 
+/// The group of what was started, for who gives up waiting for it.
+#[derive(Default)]
+pub(super) struct Started(OnceLock<Pid>);
+
+impl Started {
+    pub(super) fn group(&self) -> Option<Pid> {
+        self.0.get().copied()
+    }
+}
+
 /// Starts the browser and waits until it listens.
 pub(super) async fn start(
     account: &AccountId,
     found: &Executable,
     arguments: &[String],
     profile: &Profile,
+    begun: &Started,
     tracker: &TaskTracker,
 ) -> Result<Process, Error> {
     profile.forget_address()?;
@@ -72,6 +83,8 @@ pub(super) async fn start(
         .and_then(|id| i32::try_from(id).ok())
         .and_then(Pid::from_raw)
         .expect("a child that was not waited for has an id");
+    // It is set here alone, once.
+    begun.0.set(pid).ok();
     let (tell, exited) = watch::channel(None);
     tracker.spawn(async move {
         let how = match child.wait().await {

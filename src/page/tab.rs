@@ -1,50 +1,31 @@
 //! One tab: opening it, asking it, closing it.
 //!
-//! In: a [`Launch`], then the session's calls. Out: answers, and [`Report`]s through the channel that [`Tab::open`]
-//! returns. Every call has a deadline. Must not repeat anything by itself: what a failed call means is the session's
-//! decision.
+//! In: what `open` has put together, then the session's calls. Out: answers; reports come through the channel that
+//! [`Tab::open`] returns. Every call has a deadline. Must not repeat anything by itself: what a failed call means is the
+//! session's decision.
 
-use std::path::{Path, PathBuf};
+mod open;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::connection::{Attached, Connection};
 use super::process::Process;
 use super::profile::Profile;
-use super::report::{Begun, ChatSummary, Format, Ordered, PageStatus, REPORTS, Report, Resolved};
-use super::{Error, Library, bridge, executable, flags, orphan, process, script, snapshot};
+use super::report::{Begun, ChatSummary, Format, Ordered, PageStatus, Resolved};
+use super::{Error, flags, orphan, script, snapshot};
 use crate::action::Content;
-use crate::config::resolved::{Browser, BrowserKind};
 use crate::event::{AccountId, Message};
 
 /// For what the page answers from memory.
 const QUICK: Duration = Duration::from_secs(10);
 /// For what asks WhatsApp or reads IndexedDB. Below 30 s, where chromiumoxide gives up by itself.
 const SLOW: Duration = Duration::from_secs(25);
-
-/// What is needed to open a tab.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    /// Whose tab.
-    pub account: AccountId,
-    /// The profile folder; made, with mode 0700, if it is not there. Its parent has to exist.
-    pub profile: PathBuf,
-    /// `[browser]`
-    pub browser: Browser,
-    /// `[account.ID] browser`, else `[browser] kind`.
-    pub kind: BrowserKind,
-    /// `[whatsapp] url`
-    pub url: String,
-    /// The library, read once for all accounts.
-    pub library: Arc<Library>,
-}
 
 /// The tab of an account. A cheap handle: all clones are the same tab. Dropping it leaves the browser running; the next
 /// [`Tab::open`] of the profile closes what it finds, so use [`Tab::close`].
@@ -76,85 +57,6 @@ impl std::fmt::Debug for Tab {
 }
 
 impl Tab {
-    /// Opens the tab: closes what an earlier host left on the profile, starts a browser, puts everything in place and
-    /// goes to the page. Takes 1 to 2 s, at most 2 minutes. That the page could be loaded is not part of it: see
-    /// [`PageStatus::load_error`]. The tab's tasks run on `tracker`.
-    ///
-    /// # Errors
-    /// Any of [`Error`] that concerns profile, browser and connection. Nothing is left running then.
-    pub async fn open(launch: Launch, tracker: &TaskTracker) -> Result<(Tab, mpsc::Receiver<Report>), Error> {
-        let target = flags::Target::parse(&launch.url)?;
-        let profile = Profile::open(&launch.account, &launch.profile)?;
-        let found = executable::find(
-            launch.browser.executable.as_deref(),
-            launch.kind,
-            launch.browser.sandbox,
-        )
-        .await?;
-        orphan::reap(&launch.account, &profile).await?;
-        let arguments = flags::arguments(&found, &target, launch.browser.sandbox, profile.path());
-        let process = process::start(&launch.account, &found, &arguments, &profile, tracker).await?;
-        match Box::pin(Tab::attach(&launch, &found, target, process.clone(), profile, tracker)).await {
-            Ok(opened) => Ok(opened),
-            Err(error) => {
-                process.end(false).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Ends a browser that an earlier host left on a profile, so that the folder can be removed. Without such a folder there is
-    /// nothing to do.
-    ///
-    /// # Errors
-    /// [`Error::ProfileInUse`], [`Error::Profile`]; [`Error::Orphan`] if the browser does not end.
-    pub async fn end_leftover(account: &AccountId, profile: &Path) -> Result<(), Error> {
-        if !profile.exists() {
-            return Ok(());
-        }
-        let profile = Profile::open(account, profile)?;
-        orphan::reap(account, &profile).await
-    }
-
-    async fn attach(
-        launch: &Launch,
-        found: &executable::Executable,
-        target: flags::Target,
-        process: Process,
-        profile: Profile,
-        tracker: &TaskTracker,
-    ) -> Result<(Tab, mpsc::Receiver<Report>), Error> {
-        let closing = CancellationToken::new();
-        let connection = Connection::open(&launch.account, &process, closing.clone(), tracker).await?;
-        let attached = connection.attach(found, &launch.library).await?;
-        let (sender, receiver) = mpsc::channel(REPORTS);
-        bridge::run(
-            bridge::Sources {
-                account: launch.account.clone(),
-                calls: attached.calls().await?,
-                crashes: attached.crashes().await?,
-                exited: process.exited(),
-                lost: connection.lost(),
-                closing: closing.clone(),
-            },
-            sender,
-            tracker,
-        );
-        let tab = Tab(Arc::new(Inner {
-            account: launch.account.clone(),
-            url: launch.url.clone(),
-            target,
-            attached,
-            connection,
-            process,
-            closing,
-            ending: tokio::sync::Mutex::new(()),
-            profile,
-        }));
-        tab.0.attached.navigate(&tab.0.url).await?;
-        Ok((tab, receiver))
-    }
-
     /// Tells the agent that everything up to `page_seq` of that document is journaled, or needs no journal; it drops
     /// it from its ring. Of another document: nothing happens.
     ///
@@ -344,7 +246,11 @@ impl Tab {
         let _turn = self.0.ending.lock().await;
         self.0.closing.cancel();
         if !self.0.process.is_gone() {
-            let asked = self.0.connection.ask_to_close().await;
+            let is_lost = self.0.connection.lost().is_cancelled();
+            let mut asked = self.0.connection.ask_to_close().await;
+            if is_lost && !asked {
+                asked = orphan::ask(self.0.process.address()).await;
+            }
             self.0.process.end(asked).await;
         }
         if self.0.process.is_gone() {

@@ -191,7 +191,8 @@ impl Actor {
         };
         let opening = self.room.opener.open(wanted);
         let account = self.account.id.clone();
-        // Not dropped half way, where a browser could be left behind: the opener has deadlines of its own.
+        // The opener has a shorter deadline of its own, at which it ends what it has started. Should it not come back at
+        // all, this one goes on without it.
         self.opening = Some(
             async move {
                 let after = Duration::from_millis(OPENING);

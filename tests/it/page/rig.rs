@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use chromiumoxide::cdp::browser_protocol::target::GetTargetsParams;
+use chromiumoxide::cdp::browser_protocol::target::{CloseTargetParams, GetTargetsParams};
 use chromiumoxide::handler::HandlerConfig;
 use futures::StreamExt;
 use hyper_util::client::legacy::Client;
@@ -235,6 +235,23 @@ pub(super) fn processes(profile: &Path) -> Vec<i32> {
 
 /// Runs an expression in the page through a connection of the test's own.
 pub(super) async fn look(profile: &Path, expression: &str) -> Value {
+    in_page(profile, async |_, page| {
+        let result = page.evaluate_expression(expression).await.unwrap();
+        result.value().cloned().unwrap_or(Value::Null)
+    })
+    .await
+}
+
+/// Closes the tab's page, as a person at a debugger can.
+pub(super) async fn close_page(profile: &Path) {
+    in_page(profile, async |browser, page| {
+        let close = CloseTargetParams::new(page.target_id().clone());
+        browser.execute(close).await.unwrap();
+    })
+    .await;
+}
+
+async fn in_page<T>(profile: &Path, act: impl AsyncFnOnce(&chromiumoxide::Browser, &chromiumoxide::Page) -> T) -> T {
     let file = std::fs::read_to_string(profile.join("DevToolsActivePort")).unwrap();
     let (port, path) = file.trim().split_once('\n').unwrap();
     let config = HandlerConfig {
@@ -259,8 +276,7 @@ pub(super) async fn look(profile: &Path, expression: &str) -> Value {
                 break page;
             }
         };
-        let result = page.evaluate_expression(expression).await.unwrap();
-        result.value().cloned().unwrap_or(Value::Null)
+        act(&browser, &page).await
     };
     tokio::select! {
         value = timeout(PATIENCE, asked) => value.unwrap(),

@@ -4,7 +4,7 @@ use tokio_util::task::TaskTracker;
 use wharf::config::resolved::BrowserKind;
 use wharf::page::{Error, PageStatus, Report, Tab};
 
-use crate::page::rig::{Opened, Simulator, launch, processes};
+use crate::page::rig::{Opened, Simulator, close_page, launch, processes};
 use crate::page::stranger::Stranger;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,6 +72,57 @@ async fn a_crashed_tab_is_reported_and_ends_what_is_asked_of_it() {
     assert!(opened.tab.status().await.unwrap_err().is_gone());
     opened.close().await;
     assert_eq!(processes(profile.path()), Vec::<i32>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tab_whose_page_was_closed_is_reported_as_gone() {
+    let profile = tempfile::tempdir().unwrap();
+    let page = Stranger::start("<!doctype html>", "").await;
+    let mut opened = Opened::open(profile.path(), &page.url()).await;
+    close_page(profile.path()).await;
+    let last = opened.next().await;
+    assert!(matches!(last, Some(Report::Gone(_))), "{last:?}");
+    assert!(opened.tab.status().await.unwrap_err().is_gone());
+    opened.close().await;
+    assert_eq!(processes(profile.path()), Vec::<i32>::new());
+}
+
+/// Cuts this process's connection to the browser on the profile.
+fn cut(profile: &std::path::Path) {
+    let file = std::fs::read_to_string(profile.join("DevToolsActivePort")).unwrap();
+    let port: u16 = file.lines().next().unwrap().parse().unwrap();
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()).unwrap();
+    let mut cut = 0;
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
+        let Ok(number) = entry.unwrap().file_name().to_str().unwrap().parse() else {
+            continue;
+        };
+        let Ok(copy) = rustix::process::pidfd_getfd(&own, number, rustix::process::PidfdGetfdFlags::empty()) else {
+            continue;
+        };
+        let stream = std::net::TcpStream::from(copy);
+        if stream.peer_addr().is_ok_and(|peer| peer.port() == port) {
+            stream.shutdown(std::net::Shutdown::Both).unwrap();
+            cut += 1;
+        }
+    }
+    assert_eq!(cut, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_that_is_not_connected_any_more_is_asked_to_close_all_the_same_and_keeps_its_login() {
+    let profile = tempfile::tempdir().unwrap();
+    let simulator = Simulator::start().await;
+    simulator.phone("491700000001", "Ada").await;
+    let mut opened = Opened::open(profile.path(), &simulator.url()).await;
+    opened.link(&simulator, "491700000001").await;
+    cut(profile.path());
+    while !matches!(opened.next().await, Some(Report::Gone(_))) {}
+    // At once after linking: only a browser that is asked to close writes out all of the login.
+    opened.close().await;
+    let opened = Opened::open(profile.path(), &simulator.url()).await;
+    opened.status(PageStatus::is_usable).await;
+    opened.close().await;
 }
 
 /// The one process of the group that renders.
