@@ -2,7 +2,7 @@
 //!
 //! In: a [`Request`] with its limits, and the owner's `[egress]`. Out: a [`Response`], or an [`Error`] that tells the
 //! outside no more than it may know. Must not follow redirects, use a proxy of the environment, speak anything but http and
-//! https, or dial an address that [`address`] has not passed: names are resolved here, and only allowed addresses are
+//! https, or dial an address that `address` has not passed: names are resolved here, and only allowed addresses are
 //! handed to the connector, so that the address checked is the address dialled.
 
 mod address;

@@ -117,7 +117,7 @@ pub(super) fn resolve(layers: &[Layer], base: &Path) -> Result<Config, Error> {
             level: checked!(
                 layers,
                 log.level,
-                is_filter,
+                |text: &String| is_filter(text),
                 "not a log filter; try \"info\" or \"info,wharf=debug\""
             )
             .clone(),
@@ -128,7 +128,7 @@ pub(super) fn resolve(layers: &[Layer], base: &Path) -> Result<Config, Error> {
             url: checked!(
                 layers,
                 whatsapp.url,
-                is_http,
+                |url: &String| is_http(url),
                 "not an address: it starts with http:// or https://"
             )
             .clone(),
@@ -152,11 +152,11 @@ pub(super) fn resolve(layers: &[Layer], base: &Path) -> Result<Config, Error> {
     })
 }
 
-fn is_filter(text: &String) -> bool {
+fn is_filter(text: &str) -> bool {
     !text.is_empty() && text.parse::<tracing_subscriber::EnvFilter>().is_ok()
 }
 
-pub(super) fn is_http(url: &String) -> bool {
+pub(super) fn is_http(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
 }
 

@@ -25,7 +25,7 @@ const OPEN: Duration = Duration::from_secs(90);
 impl Tab {
     /// Opens the tab: closes what an earlier host left on the profile, starts a browser, puts everything in place and
     /// goes to the page. Takes 1 to 2 s, at most 2 minutes. That the page could be loaded is not part of it: see
-    /// [`PageStatus::load_error`]. The tab's tasks run on `tracker`.
+    /// `PageStatus::load_error`. The tab's tasks run on `tracker`.
     ///
     /// # Errors
     /// Any of [`Error`] that concerns profile, browser and connection. Nothing is left running then.
