@@ -8,3 +8,4 @@ mod listening;
 mod looking;
 mod pages;
 mod rig;
+mod slow;
