@@ -87,6 +87,44 @@ async fn a_tab_whose_page_was_closed_is_reported_as_gone() {
     assert_eq!(processes(profile.path()), Vec::<i32>::new());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_does_not_answer_is_not_waited_for_and_its_browser_closes() {
+    let profile = tempfile::tempdir().unwrap();
+    let page = Stranger::start("<!doctype html><script>setTimeout(() => { for (;;); }, 0)</script>", "").await;
+    let opened = Opened::open(profile.path(), &page.url()).await;
+    let error = loop {
+        // The first may come before the page is stuck.
+        if let Err(error) = opened.tab.status().await {
+            break error;
+        }
+    };
+    assert!(
+        matches!(error, Error::Deadline { .. }) && error.is_uncertain() && !error.is_gone(),
+        "{error}"
+    );
+    opened.close().await;
+    assert_eq!(processes(profile.path()), Vec::<i32>::new());
+}
+
+#[test]
+fn a_browser_that_no_record_names_is_asked_to_close_as_well() {
+    let profile = tempfile::tempdir().unwrap();
+    let host = tokio::runtime::Runtime::new().unwrap();
+    let world = tokio::runtime::Runtime::new().unwrap();
+    let page = world.block_on(Stranger::start("<!doctype html>", ""));
+    let opened = host.block_on(Opened::open(profile.path(), &page.url()));
+    let left = opened.tab.pid();
+    // As when the host is killed between the start of a browser and the note of it.
+    host.shutdown_background();
+    drop(opened);
+    std::fs::remove_file(profile.path().join(".wharf-browser.json")).unwrap();
+    world.block_on(async {
+        let opened = Opened::open(profile.path(), &page.url()).await;
+        assert!(!processes(profile.path()).contains(&left));
+        opened.close().await;
+    });
+}
+
 /// Cuts this process's connection to the browser on the profile.
 fn cut(profile: &std::path::Path) {
     let file = std::fs::read_to_string(profile.join("DevToolsActivePort")).unwrap();
