@@ -84,6 +84,7 @@ pub(super) async fn ask(address: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -94,33 +95,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let account: AccountId = "one".parse().unwrap();
         let profile = Profile::open(&account, &folder.path().join("profile")).unwrap();
-        let mut other = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
-        let pid = i32::try_from(other.id()).unwrap();
-        let start = procfs::stat(pid).unwrap().start;
-        for record in [
-            // Right in all but the arguments.
-            Record {
-                pid,
-                start,
-                boot: procfs::boot(),
-            },
-            Record {
-                pid,
-                start: start + 1,
-                boot: procfs::boot(),
-            },
-            Record {
-                pid,
-                start,
-                boot: "another".to_owned(),
-            },
+        let plain = "sleep".to_owned();
+        // As a helper, so that only the record could name it.
+        let argued = format!("sleep --type=x {}", profile.argument());
+        let sleep = |name: &str| {
+            let mut command = Command::new("sleep");
+            command.arg0(name).arg("600").stdin(Stdio::null()).process_group(0);
+            command.spawn().unwrap()
+        };
+        for (name, later, boot, is_ended) in [
+            (&plain, 0, procfs::boot(), false),
+            (&argued, 1, procfs::boot(), false),
+            (&argued, 0, "another".to_owned(), false),
+            // Right in all.
+            (&argued, 0, procfs::boot(), true),
         ] {
+            let mut other = sleep(name);
+            let pid = i32::try_from(other.id()).unwrap();
+            let start = procfs::stat(pid).unwrap().start + later;
+            let record = Record { pid, start, boot };
             profile.remember_browser(&record).unwrap();
             reap(&account, &profile).await.unwrap();
-            assert!(other.try_wait().unwrap().is_none(), "{record:?}");
+            assert_eq!(other.try_wait().unwrap().is_some(), is_ended, "{name} {record:?}");
             assert_eq!(profile.browser(), None, "what was found out once is not asked again");
+            other.kill().ok();
+            other.wait().unwrap();
         }
-        other.kill().unwrap();
-        other.wait().unwrap();
     }
 }

@@ -120,7 +120,7 @@ impl World {
         }
     }
 
-    /// Shows a code; the one before it is void.
+    /// Shows a code; the one before it is void (assumed: the real page takes the old one away at each rotation).
     fn show(&mut self, line: u64, round: u32, now: i64) {
         let reference = token::reference();
         let until = now.saturating_add(self.qr_ttl);

@@ -96,7 +96,8 @@ impl Log {
             .get(usize::try_from(self.newest.checked_sub(self.first)?).ok()?)
     }
 
-    /// Notes how far own messages came with `who`; an ack never falls. Answers the lowest ack of all recipients now,
+    /// Notes how far own messages came with `who`; an ack never falls (library: it tells of higher ones
+    /// only where a receipt says so; that they come late and out of order is assumed). Answers the lowest ack of all recipients now,
     /// for those that have changed (a group's message is read when all have read it; library:
     /// `handleGroupSimpleReceipt`).
     pub(super) fn note(&mut self, id: &str, who: &str, level: i8) -> Option<i8> {

@@ -47,7 +47,8 @@ impl World {
         }
     }
 
-    /// A device has stored an item. A message it has counts as delivered, also when the phone is away.
+    /// A device has stored an item. A message it has counts as delivered, also when the phone is away
+    /// (assumed of WhatsApp's multi-device, as in `deliver`).
     pub(super) fn got(&mut self, line: u64, n: u64, now: i64) {
         let Some((device, number)) = self.device_on(line) else {
             return;

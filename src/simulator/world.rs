@@ -43,7 +43,7 @@ pub(super) struct World {
 pub(super) struct Group {
     /// Its subject.
     pub(super) name: String,
-    /// Numbers; the first one made it and is its admin.
+    /// Numbers; the first one made it and is its admin (assumed: the real one has an admin who made it, and may have more).
     pub(super) members: Vec<String>,
     /// When it was made, in ms.
     pub(super) at: i64,
@@ -207,7 +207,8 @@ impl World {
         Ok(())
     }
 
-    /// Takes a phone's network away or gives it back. Back on, it acknowledges what came meanwhile.
+    /// Takes a phone's network away or gives it back. Back on, it acknowledges what came meanwhile (assumed: known of the real
+    /// phone from the second tick alone).
     pub(super) fn set_online(&mut self, number: &str, online: bool, now: i64) -> Result<(), Error> {
         let phone = self.phone_mut(number)?;
         phone.online = online;

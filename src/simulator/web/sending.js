@@ -16,7 +16,7 @@ __d('PageOutbox', [], (_global, require, importNamespace, _module, exports) => {
   const { messageOf } = importNamespace('PageMsgRecord');
 
   /**
-   * By order: `{record, settle, stored, handed, handedHere}`; `handed` is whether the server may have it already, by
+   * By order: `{record, settle, stored, handed, handedHere, concluded?}`; `handed` is whether the server may have it already, by
    * this or an earlier document, `handedHere` whether it went out on this connection.
    */
   const waiting = new Map();
@@ -63,7 +63,7 @@ __d('PageOutbox', [], (_global, require, importNamespace, _module, exports) => {
   exports.onRefused = (frame) => conclude(frame.id, -1, { messageSendResult: frame.error || 'ERROR_NETWORK' });
 
   function hand(entry) {
-    if (!online || !entry.stored || entry.handedHere) return;
+    if (!online || !entry.stored || entry.handedHere || entry.concluded) return;
     const frame = { op: 'send', message: messageOf(entry.record) };
     if (entry.handed) frame.again = true;
     if (require('PageSocket').send(frame)) {
@@ -74,7 +74,9 @@ __d('PageOutbox', [], (_global, require, importNamespace, _module, exports) => {
 
   async function conclude(id, ack, outcome) {
     // The same id can be on its way twice: answers come in the order of the sends.
-    const entry = [...waiting.values()].find((each) => each.handedHere && each.record.id === id);
+    const entry = [...waiting.values()].find((each) => each.handedHere && !each.concluded && each.record.id === id);
+    // Before the wait, in which the next answer may come.
+    if (entry) entry.concluded = true;
     await storage.write(async (stores) => {
       if (entry) stores.unsent.delete(entry.record.order);
       await storage.raiseAck(stores, [id], ack);

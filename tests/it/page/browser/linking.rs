@@ -95,6 +95,14 @@ async fn nobodys_presence_is_asked_for_and_no_receipt_of_reading_is_sent() {
     )
     .await;
     assert_eq!(settings, "[true,[]]");
+    let written = simulator
+        .control("GET", "phones/491700000002/messages", &serde_json::Value::Null)
+        .await;
+    assert_eq!(
+        (&written[0]["text"], &written[0]["ack"]),
+        (&"hello".into(), &2.into()),
+        "delivered, not read"
+    );
     opened.close().await;
 }
 

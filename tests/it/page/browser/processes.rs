@@ -87,6 +87,44 @@ async fn a_tab_whose_page_was_closed_is_reported_as_gone() {
     assert_eq!(processes(profile.path()), Vec::<i32>::new());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_does_not_answer_is_not_waited_for_and_its_browser_closes() {
+    let profile = tempfile::tempdir().unwrap();
+    let page = Stranger::start("<!doctype html><script>setTimeout(() => { for (;;); }, 0)</script>", "").await;
+    let opened = Opened::open(profile.path(), &page.url()).await;
+    let error = loop {
+        // The first may come before the page is stuck.
+        if let Err(error) = opened.tab.status().await {
+            break error;
+        }
+    };
+    assert!(
+        matches!(error, Error::Deadline { .. }) && error.is_uncertain() && !error.is_gone(),
+        "{error}"
+    );
+    opened.close().await;
+    assert_eq!(processes(profile.path()), Vec::<i32>::new());
+}
+
+#[test]
+fn a_browser_that_no_record_names_is_asked_to_close_as_well() {
+    let profile = tempfile::tempdir().unwrap();
+    let host = tokio::runtime::Runtime::new().unwrap();
+    let world = tokio::runtime::Runtime::new().unwrap();
+    let page = world.block_on(Stranger::start("<!doctype html>", ""));
+    let opened = host.block_on(Opened::open(profile.path(), &page.url()));
+    let left = opened.tab.pid();
+    // As when the host is killed between the start of a browser and the note of it.
+    host.shutdown_background();
+    drop(opened);
+    std::fs::remove_file(profile.path().join(".wharf-browser.json")).unwrap();
+    world.block_on(async {
+        let opened = Opened::open(profile.path(), &page.url()).await;
+        assert!(!processes(profile.path()).contains(&left));
+        opened.close().await;
+    });
+}
+
 /// Cuts this process's connection to the browser on the profile.
 fn cut(profile: &std::path::Path) {
     let file = std::fs::read_to_string(profile.join("DevToolsActivePort")).unwrap();
@@ -110,19 +148,31 @@ fn cut(profile: &std::path::Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_that_is_not_connected_any_more_is_asked_to_close_all_the_same_and_keeps_its_login() {
-    let profile = tempfile::tempdir().unwrap();
-    let simulator = Simulator::start().await;
-    simulator.phone("491700000001", "Ada").await;
-    let mut opened = Opened::open(profile.path(), &simulator.url()).await;
-    opened.link(&simulator, "491700000001").await;
-    cut(profile.path());
-    while !matches!(opened.next().await, Some(Report::Gone(_))) {}
-    // At once after linking: only a browser that is asked to close writes out all of the login.
+async fn a_browser_that_is_not_connected_any_more_is_asked_to_close_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, term, profile) = (
+        folder.path().join("shell"),
+        folder.path().join("term"),
+        folder.path().join("p"),
+    );
+    // Stays above the browser and notes a SIGTERM to the group.
+    let browser = "/usr/lib/chromium/chromium-headless-shell";
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exec {browser} --version\ntrap 'echo >{}' TERM\n{browser} \"$@\" &\nwait $!\n",
+        term.display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let page = Stranger::start("<!doctype html>", "").await;
+    let mut wanted = launch(&profile, &page.url(), BrowserKind::Shell);
+    wanted.browser.executable = Some(program);
+    let mut opened = Opened::open_as(wanted).await;
+    cut(&profile);
+    let last = opened.next().await;
+    assert!(matches!(last, Some(Report::Gone(_))), "{last:?}");
     opened.close().await;
-    let opened = Opened::open(profile.path(), &simulator.url()).await;
-    opened.status(PageStatus::is_usable).await;
-    opened.close().await;
+    assert_eq!(processes(&profile), Vec::<i32>::new());
+    assert!(!term.exists(), "it was ended, not asked");
 }
 
 /// The one process of the group that renders.

@@ -42,9 +42,12 @@ async fn a_second_order_for_an_id_gets_the_first_answer_and_nothing_is_sent_twic
     );
     assert_eq!(
         tab.ask(&to.page_id, &to.message_id).await.unwrap(),
-        Begun::Answered(one)
+        Begun::Answered(one.clone())
     );
-    assert_eq!(tab.ask("another", &to.message_id).await.unwrap(), Begun::OtherDocument);
+    // An id that another document made, and this one was told to send, is known here.
+    assert_eq!(tab.ask("another", &to.message_id).await.unwrap(), Begun::Answered(one));
+    let never = tab.resolve(&to.chat).await.unwrap().message_id;
+    assert_eq!(tab.ask("another", &never).await.unwrap(), Begun::OtherDocument);
     assert!(tab.find_message(&to.chat, &to.message_id).await.unwrap() >= Some(1));
 
     // The phone's report of a later message shows that no other copy of the first is on its way.

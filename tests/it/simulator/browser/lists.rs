@@ -55,6 +55,23 @@ async fn chats_messages_and_people_are_listed_and_marked() {
         .await;
     let after = format!("{{count: 2, direction: 'after', id: {oldest}}}");
     assert_eq!(bodies(&after).await, json!(["old 1", "old 2"]));
+    let newest = tab
+        .eval(&format!(
+            "WPP.chat.getMessages('{BOB_CHAT}', {{count: 1}}).then((all) => String(all[0].id))"
+        ))
+        .await;
+    let before = format!("{{count: 2, direction: 'before', id: {newest}}}");
+    assert_eq!(bodies(&before).await, json!(["old 57", "old 58"]));
+    // Who is in the phone's address book, and not the member of a group who is not.
+    let contacts =
+        |options: &str| format!("WPP.contact.list({options}).then((all) => all.map((one) => String(one.id)))");
+    let mine = tab.eval(&contacts("{onlyMyContacts: true}")).await;
+    let all = tab.eval(&contacts("{}")).await;
+    assert_eq!(mine, json!([BOB_CHAT]), "of {all}");
+    assert!(
+        all.as_array().unwrap().contains(&json!(format!("{CLEO}@c.us"))),
+        "{all}"
+    );
     tab.go(&simulator.url()).await;
     tab.ready().await;
     let again = format!("WPP.chat.getMessageById({oldest}).then((msg) => msg.body)");

@@ -22,7 +22,7 @@ async fn a_page_is_linked_by_the_text_of_its_code_and_restored_from_its_profile(
     let simulator = town().await;
     simulator.write(BOB, ADA, "before the link").await;
     let folder = tempfile::tempdir().unwrap();
-    let (kept, lost) = (folder.path().join("kept"), folder.path().join("lost"));
+    let kept = folder.path().join("kept");
 
     let tab = Tab::open(&kept, &simulator.url()).await;
     let code = tab.code().await;
@@ -105,7 +105,10 @@ async fn a_page_is_linked_by_the_text_of_its_code_and_restored_from_its_profile(
     assert_eq!(simulator.phone(ADA).await["devices"].as_array().unwrap().len(), 1);
     tab.close().await;
 
-    let tab = Tab::open(&lost, &simulator.url()).await;
+    // Half a profile is no login.
+    let lost = kept.join("Default/Local Storage");
+    std::fs::remove_dir_all(lost).unwrap();
+    let tab = Tab::open(&kept, &simulator.url()).await;
     tab.code().await;
     assert_eq!(tab.eval("WPP.conn.isAuthenticated()").await, false);
     tab.close().await;
@@ -157,6 +160,17 @@ async fn a_page_is_told_when_it_is_unlinked_replaced_or_not_served() {
     tab.ready().await;
 
     // The server does not serve it for a while.
+    for mode in ["PROXYBLOCK", "TOS_BLOCK", "SMB_TOS_BLOCK"] {
+        simulator.faults(json!({"block": mode})).await;
+        tab.event("conn.stream_mode_changed", 0, |now| now == mode).await;
+        let stands = tab
+            .eval("[WPP.conn.getStreamData().mode, WPP.whatsapp.Socket.state]")
+            .await;
+        assert_eq!(stands, json!([mode, mode]));
+        simulator.faults(json!({})).await;
+        tab.go(&simulator.url()).await;
+        tab.ready().await;
+    }
     simulator.faults(json!({"block": "DEPRECATED_VERSION"})).await;
     tab.event("conn.needs_update", 0, |_| true).await;
     tab.event("conn.stream_mode_changed", 0, |mode| mode == "DEPRECATED_VERSION")
@@ -169,7 +183,8 @@ async fn a_page_is_told_when_it_is_unlinked_replaced_or_not_served() {
     let before = tab.events().await.len();
     simulator.unlink(ADA).await;
     let (out, _) = tab.event("conn.logout", before, |_| true).await;
-    tab.event("conn.logout_reason", before, |_| true).await;
+    tab.event("conn.logout_reason", before, |reason| reason == "unknown_companion")
+        .await;
     tab.event("conn.auth_code_change", out, |code| !code.is_null()).await;
     assert!(
         tab.eval("location.search")
@@ -187,6 +202,8 @@ async fn a_page_is_told_when_it_is_unlinked_replaced_or_not_served() {
     let before = tab.events().await.len();
     tab.eval("WPP.conn.logout().then(() => true)").await;
     tab.event("conn.logout", before, |_| true).await;
+    tab.event("conn.logout_reason", before, |reason| reason == "user_initiated")
+        .await;
     until("the phone has no device", async || {
         simulator.phone(ADA).await["devices"]
             .as_array()
@@ -195,5 +212,23 @@ async fn a_page_is_told_when_it_is_unlinked_replaced_or_not_served() {
             .then_some(())
     })
     .await;
+    tab.close().await;
+}
+
+#[tokio::test]
+async fn a_page_without_its_server_is_offline_after_a_while_and_connects_again() {
+    let simulator = town().await;
+    let folder = tempfile::tempdir().unwrap();
+    let tab = linked(&simulator, folder.path(), ADA).await;
+    assert_eq!(tab.eval("WPP.whatsapp.Socket.state").await, "CONNECTED");
+    simulator
+        .faults(json!({"drop_sockets": true, "refuse_sockets": true}))
+        .await;
+    let (at, _) = tab.event("conn.stream_mode_changed", 0, |mode| mode == "OFFLINE").await;
+    assert_eq!(tab.eval("WPP.whatsapp.Socket.state").await, "TIMEOUT");
+    simulator.faults(json!({})).await;
+    tab.event("conn.stream_mode_changed", at, |mode| mode == "MAIN").await;
+    tab.ready().await;
+    assert_eq!(tab.eval("WPP.whatsapp.Socket.state").await, "CONNECTED");
     tab.close().await;
 }

@@ -107,6 +107,36 @@ async fn texts_go_both_ways_with_their_acks() {
         .count();
     assert_eq!(copies, 2);
 
+    // Also at once, with both answers in one batch; the page's own hands stand for the server, which batches as it likes.
+    simulator.faults(json!({"mute_answers": true})).await;
+    let both = format!(
+        "window.__both = Promise.all(['a', 'b'].map(async (text) => (await (await WPP.chat.sendTextMessage('{BOB_CHAT}', text, \
+         {{messageId: 'true_{BOB_CHAT}_3EB0BOTH', linkPreview: false, markIsRead: false}})).sendMsgResult).messageSendResult)); 0"
+    );
+    tab.eval(&both).await;
+    until("both on the phone", async || {
+        let all = simulator.messages(BOB).await;
+        (all.iter().filter(|message| message.id == "3EB0BOTH").count() == 2).then_some(())
+    })
+    .await;
+    let answers = "(() => { const { onSent } = importNamespace('PageOutbox'); const answer = () => onSent({ id: '3EB0BOTH', t: 1 }); \
+                   return Promise.all([answer(), answer()]).then(() => true); })()";
+    tab.eval(answers).await;
+    assert_eq!(tab.eval("window.__both").await, json!(["OK", "OK"]));
+    simulator.faults(json!({})).await;
+
+    // The other options: a send that waits, and the chat that is marked read if nothing is said.
+    let waits = send(&tab, BOB_CHAT, "typed slowly", "{delay: 200}").await;
+    assert_eq!(waits["result"], "OK");
+    let unread = simulator.write(BOB, ADA, "are you there?").await;
+    tab.event("chat.new_message", 0, |message| message["raw"] == json!(unread.id))
+        .await;
+    let plain = format!("WPP.chat.sendTextMessage('{BOB_CHAT}', 'yes', {{linkPreview: false}}).then(() => true)");
+    tab.eval(&plain).await;
+    simulator
+        .message(BOB, |message| message.id == unread.id && message.ack == 3)
+        .await;
+
     // Refused: the call resolves and says so.
     simulator.faults(json!({"refuse_sends": "ERROR_NETWORK"})).await;
     let refused = send(&tab, BOB_CHAT, "refused", "{}").await;
@@ -145,6 +175,13 @@ async fn a_group_has_members_authors_and_one_ack_for_all() {
     tab.until(&format!("WPP.chat.get('{group}') && true")).await;
     let members = format!("WPP.group.getParticipants('{group}').then((all) => all.length)");
     assert_eq!(tab.eval(&members).await, 3);
+    // Names are found in the text.
+    let named = send(&tab, &group, &format!("ask @{CLEO}"), "{detectMentioned: true}").await;
+    assert_eq!(named["result"], "OK");
+    let named = simulator
+        .message(BOB, |message| message.text == format!("ask @{CLEO}"))
+        .await;
+    assert_eq!(named.mentions, [format!("{CLEO}@c.us")]);
 
     simulator.write(BOB, &group, "pizza?").await;
     let (at, message) = tab
