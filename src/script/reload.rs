@@ -156,6 +156,10 @@ impl Reload {
             () = self.work() => {}
             () = stop.cancelled() => {}
         }
+        // The host may stop between the moment that a script comes into force and its dispatch, which else ends its thread.
+        for slot in self.all().values().filter(|slot| slot.position().is_none()) {
+            slot.cut();
+        }
     }
 
     async fn work(&mut self) {

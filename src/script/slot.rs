@@ -140,6 +140,10 @@ impl Slot {
                     self.runner.send_replace(Some(runner))
                 };
                 self.drain(old);
+                if self.shared.stop.is_cancelled() {
+                    // Whoever ends the thread at the end may have looked already.
+                    return self.cut();
+                }
                 tracing::info!(target: "wharf::script", script = &*self.name, generation = number, "in force");
                 if tell {
                     let data = json!({ "script": &*self.name, "generation": number });

@@ -52,6 +52,17 @@ mod browser {
         assert_eq!(host.stop().await, Some(0));
     }
 
+    #[test]
+    fn a_secret_of_the_environment_may_end_with_a_line_break() {
+        let crm = "[endpoint.crm]\nurl = \"http://a/\"\nheaders = { authorization = \"env:CRM_TOKEN\" }\n";
+        let home = Home::new(NOWHERE, crm);
+        let list = |token: &str| home.command(&["key", "list"]).env("CRM_TOKEN", token).output().unwrap();
+        assert_eq!(list("Bearer crm\n").status.code(), Some(0));
+        let refused = list("Bearer\ncrm");
+        assert_eq!(refused.status.code(), Some(78));
+        assert!(!String::from_utf8(refused.stderr).unwrap().contains("Bearer"));
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_saved_configuration_is_in_force_and_told_and_one_with_a_mistake_is_not() {
         let home = Home::new(NOWHERE, "");

@@ -11,17 +11,20 @@ use super::rig::{Host, PATIENCE};
 #[tokio::test]
 async fn scripts_are_shown_with_their_handlers_and_a_mistake_with_its_line() {
     let host = Host::start().await;
-    let scripts = host.folder.path().join("scripts");
-    std::fs::write(
-        scripts.join("good.lua"),
+    // As an editor saves: a file that is read while it is half written would be a generation more.
+    let save = |name: &str, text: &str| {
+        let beside = host.folder.path().join(name);
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(beside, host.folder.path().join("scripts").join(name)).unwrap();
+    };
+    save(
+        "good.lua",
         "wharf.on(\"message\", { is_group = false }, function(msg) end)\n",
-    )
-    .unwrap();
-    std::fs::write(
-        scripts.join("bad.lua"),
+    );
+    save(
+        "bad.lua",
         "wharf.on(\"message\", function(msg)\n  local x = = 1\nend)\n",
-    )
-    .unwrap();
+    );
     let both = async {
         loop {
             let answer = host.get("/api/scripts").await.json();

@@ -1,6 +1,6 @@
 //! Edits are live, and safe: the last good version goes on.
 
-use super::bench::Bench;
+use super::bench::{Bench, PATIENCE};
 
 fn answers(word: &str) -> String {
     format!("wharf.on('message', function(msg) msg:reply('{word} ' .. msg.body) end)")
@@ -263,4 +263,16 @@ async fn a_plugin_that_has_the_name_of_a_script_is_shown_as_refused() {
         view.refused.unwrap().headline(),
         "plugins/router/main.lua: it is not loaded: there is a script of the same name, scripts/router.lua"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_stops_just_as_a_script_comes_into_force_does_end() {
+    let mut bench = Bench::with(&[]).await;
+    for round in 0..30 {
+        let name = format!("bot{round}");
+        bench.write(&name, &answers("x"));
+        bench.until_view(&name, |view| view.state == "running").await;
+        tokio::time::timeout(PATIENCE, bench.stop()).await.expect("it ends");
+        bench.start().await;
+    }
 }
