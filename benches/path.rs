@@ -98,13 +98,13 @@ async fn measure() {
 
     phones.add(FRESH, "Fresh").await;
     let mut saves = Vec::new();
-    for round in 0..20 {
+    for round in 0..10 {
         let version = format!("version{round} ");
         let from = host.logged();
         // Only the version that is about to be saved answers these, so the first answer to one is its own.
         let pouring = async {
             let mut tick = tokio::time::interval(Duration::from_millis(20));
-            for n in 0..60 {
+            for n in 0..30 {
                 tick.tick().await;
                 phones.write(FRESH, SHOP, &format!("{version}{n}")).await;
             }
@@ -116,7 +116,8 @@ async fn measure() {
             saved
         };
         let (saved, ()) = tokio::join!(saving, pouring);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // Until the answers of this round are out, which would otherwise be taken for those of the next.
+        tokio::time::sleep(Duration::from_secs(3)).await;
         saves.extend(first_answer(&host.log_since(from), saved));
     }
     report("save of a script -> first answer of the new version", &saves);
