@@ -32,7 +32,9 @@ lint: system rust
 test: system rust library nextest lint deny
 	$(CARGO) nextest run --locked
 	$(CARGO) run --locked --quiet -- check
+	$(CARGO) run --locked --quiet -- check scripts/examples
 	$(CARGO) run --locked --quiet -- test
+	$(CARGO) run --locked --quiet -- test scripts/examples
 
 bench: system rust library
 	$(CARGO) bench --locked --bench store
