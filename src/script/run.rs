@@ -1,7 +1,7 @@
 //! One run, while it is under way: what it has read, what it wants written, which messages it has ordered.
 //!
 //! In: the calls of the API. Out: [`Effects`], for one commit; nothing is kept of a run that fails. A run reads back what it
-//! wrote. Must not write anything itself, and must not know Lua.
+//! wrote. Must not write anything itself, and must not run Lua.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -48,6 +48,8 @@ pub(crate) enum Refusal {
     Misuse(String),
     /// The world did not do it: raised as `{kind, message, account}`.
     Failed(Failure),
+    /// A function of the script raised this: passed on as it is.
+    Raised(mlua::Value),
 }
 
 impl From<Failure> for Refusal {
@@ -83,6 +85,9 @@ pub(crate) enum Change {
     Delete,
     /// The newest number and this one.
     Incr(f64),
+    /// What a function of the script makes of the value of the expected version; `None`: nothing remains. If another version
+    /// is there at the commit, the function is asked again, and the run goes on.
+    Update(Option<Value>),
 }
 
 /// A delivery that a run posts.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mlua::{MultiValue, Table, Value};
+use mlua::{Function, MultiValue, Table, Value};
 
 use crate::script::error::suggestion;
 use crate::script::filter::{parse_duration, seconds_of};
@@ -115,6 +115,14 @@ impl Args {
             other => return Err(self.wrong(what, "a time such as \"2h\" or seconds", other)),
         };
         read.map(Some).map_err(|text| self.refuse(&format!("{what}: {text}")))
+    }
+
+    /// A function.
+    pub(crate) fn function(&mut self, what: &str) -> Result<Function, Refusal> {
+        match self.any() {
+            Value::Function(function) => Ok(function),
+            other => Err(self.wrong(what, "a function", &other)),
+        }
     }
 
     /// Any value as JSON.

@@ -16,6 +16,7 @@ pub(crate) const ROWS: &[Row] = &[Row {
     name: "time.now",
     signature: "(zone: string?) -> { year: number, month: number, day: number, hour: number, minute: number, second: number, weekday: number, yearday: number, offset: number, zone: string, ms: number }",
     doc: "The time in a zone such as \"Europe/Berlin\"; weekday 1 is Monday, `ms` counts from 1970, `offset` is seconds east of UTC.",
+    permission: None,
     body: Body::Now(now),
 }];
 

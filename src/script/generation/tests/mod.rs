@@ -15,6 +15,7 @@ use crate::script::AccountState;
 use crate::script::world::{Kept, LogLine};
 
 mod api;
+mod kv;
 mod limits;
 mod sandbox;
 
