@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::event::{Event, Kind};
 
-use super::api::{self, Desk, event::event_object};
+use super::api::{self, Desk, branch::Current, event::event_object};
 use super::error::{Fault, FaultKind};
 use super::filter::Filter;
 use super::meter::{Kill, Meter, Tally};
@@ -307,7 +307,8 @@ impl Generation {
         wall: std::time::Duration,
         work: impl Future<Output = mlua::Result<T>>,
     ) -> Result<T, Fault> {
-        let work = self.desk.within(run, work);
+        let current = Current::of(run);
+        let work = current.through(self.desk.within(&current, work));
         match self.desk.meter().watch(run.tally(), wall, work).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.fault(&error)),

@@ -138,7 +138,7 @@ pub(crate) async fn deliver(
             account: Some(account),
         }));
     }
-    let sent = run.send(account, to, content).await?;
+    let sent = run.send(&caller.current()?.branch, account, to, content).await?;
     let table = (|| -> mlua::Result<Table> {
         let table = caller.lua.create_table()?;
         match sent {

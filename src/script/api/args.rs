@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mlua::{Function, MultiValue, Table, Value};
+use mlua::{Function, LuaString, MultiValue, Table, Value};
 
 use crate::script::error::suggestion;
 use crate::script::filter::{parse_duration, seconds_of};
@@ -63,6 +63,30 @@ impl Args {
             Value::Integer(number) => Ok(number.to_string()),
             Value::Number(number) => Ok(number.to_string()),
             other => Err(self.wrong(what, "a string", other)),
+        }
+    }
+
+    /// Bytes, left where they are.
+    ///
+    /// # Errors
+    /// If it is anything else, or longer than [`convert::MAX_BYTES`].
+    pub(crate) fn bytes(&mut self, what: &str) -> Result<LuaString, Refusal> {
+        match self.any() {
+            Value::String(text) if text.as_bytes().len() > convert::MAX_BYTES => {
+                let (size, most) = (text.as_bytes().len(), convert::MAX_BYTES);
+                Err(self.refuse(&format!("{what} has {size} bytes; at most {most} fit")))
+            }
+            Value::String(text) => Ok(text),
+            other => Err(self.wrong(what, "a string", &other)),
+        }
+    }
+
+    /// A number.
+    pub(crate) fn number(&mut self, what: &str) -> Result<f64, Refusal> {
+        match self.any() {
+            Value::Integer(whole) => Ok(whole as f64),
+            Value::Number(number) if number.is_finite() => Ok(number),
+            value => Err(self.wrong(what, "a finite number", &value)),
         }
     }
 

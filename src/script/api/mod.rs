@@ -25,11 +25,14 @@ use super::run::{Refusal, Run};
 use super::vm::ours;
 use super::world::World;
 use args::Args;
+use branch::Current;
 
 pub(crate) mod account;
 pub(crate) mod args;
+pub(crate) mod branch;
 pub(crate) mod config;
 pub(crate) mod convert;
+pub(crate) mod crypto;
 pub(crate) mod event;
 pub(crate) mod json;
 pub(crate) mod kv;
@@ -72,8 +75,10 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         kv::ROWS,
         log::ROWS,
         config::ROWS,
+        branch::ROWS,
         time::ROWS,
         json::ROWS,
+        crypto::ROWS,
         ROWS,
     ]
     .into_iter()
@@ -102,7 +107,7 @@ pub(crate) struct Desk {
     meter: Rc<Meter>,
     world: Rc<dyn World>,
     permissions: Permissions,
-    run: RefCell<Option<Rc<Run>>>,
+    current: RefCell<Option<Current>>,
     loading: Cell<bool>,
     /// Whether the function of `kv.update` is at work, which may neither wait nor write.
     pure: Cell<bool>,
@@ -130,7 +135,7 @@ pub(crate) struct Caller {
     /// What its functions share.
     pub(crate) desk: Rc<Desk>,
     name: &'static str,
-    run: Option<Rc<Run>>,
+    current: Option<Current>,
 }
 
 impl Caller {
@@ -139,6 +144,14 @@ impl Caller {
     /// # Errors
     /// While the file loads there is none.
     pub(crate) fn run(&self) -> Result<&Rc<Run>, Refusal> {
+        self.current().map(|current| &current.run)
+    }
+
+    /// The run at work, with the branch of it that calls.
+    ///
+    /// # Errors
+    /// As [`Caller::run`].
+    pub(crate) fn current(&self) -> Result<&Current, Refusal> {
         if self.desk.pure.get() {
             return Err(Refusal::Misuse(self.not_pure()));
         }
@@ -148,7 +161,7 @@ impl Caller {
                 self.name
             ))
         };
-        self.run.as_ref().ok_or_else(words)
+        self.current.as_ref().ok_or_else(words)
     }
 
     fn not_pure(&self) -> String {
@@ -165,9 +178,9 @@ impl Caller {
     #[expect(clippy::disallowed_methods, reason = "within a metered call")]
     pub(crate) fn call_pure(lua: &Lua, desk: &Desk, function: &Function, argument: Value) -> Result<Value, Refusal> {
         let says = |error: mlua::Error| Refusal::Misuse(error.to_string());
-        let objects = desk.objects.get().ok_or_else(|| says(gone()))?;
+        let pcall = desk.pcall()?;
         let outer = desk.pure.replace(true);
-        let called = objects.pcall.call::<(bool, Value)>((function, argument));
+        let called = pcall.call::<(bool, Value)>((function, argument));
         desk.pure.set(outer);
         match called {
             Ok((true, value)) => Ok(value),
@@ -193,7 +206,7 @@ impl Desk {
             meter,
             world,
             permissions,
-            run: RefCell::default(),
+            current: RefCell::default(),
             loading: Cell::new(true),
             pure: Cell::new(false),
             registered: RefCell::default(),
@@ -239,17 +252,21 @@ impl Desk {
 
     /// The run at work; `None` while the file loads.
     pub(crate) fn current(&self) -> Option<Rc<Run>> {
-        self.run.borrow().clone()
+        self.current.borrow().as_ref().map(|current| Rc::clone(&current.run))
     }
 
-    /// Makes `run` the one at work whenever `work` runs.
-    pub(crate) fn within<F: Future>(self: &Rc<Self>, run: &Rc<Run>, work: F) -> impl Future<Output = F::Output> {
-        let (desk, run) = (Rc::clone(self), Rc::clone(run));
+    /// Makes `current` the one at work whenever `work` runs.
+    pub(crate) fn within<F: Future>(
+        self: &Rc<Self>,
+        current: &Current,
+        work: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        let (desk, current) = (Rc::clone(self), current.clone());
         let mut work = Box::pin(work);
         std::future::poll_fn(move |cx| {
-            let outer = desk.run.replace(Some(Rc::clone(&run)));
+            let outer = desk.current.replace(Some(current.clone()));
             let polled = work.as_mut().poll(cx);
-            desk.run.replace(outer);
+            desk.current.replace(outer);
             polled
         })
     }
@@ -257,6 +274,14 @@ impl Desk {
     /// Whether a handler returned `wharf.stop`.
     pub(crate) fn is_stop(&self, value: &Value) -> bool {
         matches!((value, self.objects.get()), (Value::Table(table), Some(objects)) if *table == objects.stop)
+    }
+
+    /// The language's own `pcall`, as it was before a script could touch it.
+    pub(crate) fn pcall(&self) -> Result<&Function, Refusal> {
+        let objects = self.objects.get();
+        objects
+            .map(|objects| &objects.pcall)
+            .ok_or_else(|| Refusal::Misuse(gone().to_string()))
     }
 
     /// The methods of a kind of object.
@@ -377,7 +402,7 @@ fn caller(lua: &Lua, desk: &Rc<Desk>, name: &'static str) -> Caller {
         lua: lua.clone(),
         desk: Rc::clone(desk),
         name,
-        run: desk.current(),
+        current: desk.current.borrow().clone(),
     }
 }
 

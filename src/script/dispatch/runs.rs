@@ -290,7 +290,7 @@ impl Dispatch {
 
     /// The intents of all sends of a run, also of tries that took another way.
     async fn intents(&self, event: &Event) -> Result<Vec<Intent>, StoreError> {
-        let prefix = format!("{}/{}/main/", self.slot.name, event.id);
+        let prefix = format!("{}/{}/main", self.slot.name, event.id);
         self.shared.store.intents_with_prefix(&prefix).await
     }
 
