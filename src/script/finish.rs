@@ -34,7 +34,8 @@ pub(crate) fn keep(batch: &mut Batch, script: &str, event: &Event, effects: Effe
         }
         let op = match write.change {
             Change::Set(value) => KvOp::Set(value.to_string().into_bytes()),
-            Change::Delete => KvOp::Delete,
+            Change::Update(Some(value)) => KvOp::Set(value.to_string().into_bytes()),
+            Change::Delete | Change::Update(None) => KvOp::Delete,
             Change::Incr(by) => KvOp::Incr(by),
         };
         batch.kv.push(KvWrite {

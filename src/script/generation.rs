@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 
 use crate::event::{Event, Kind};
 
-use super::api::{self, Desk, event::event_object};
+use super::api::{self, Desk, branch::Current, event::event_object};
 use super::error::{Fault, FaultKind};
 use super::filter::Filter;
 use super::meter::{Kill, Meter, Tally};
 use super::permissions::Permissions;
-use super::run::{Effects, Part, Place, Run};
+use super::run::{Effects, Part, Place, Refusal, Run, Write};
 use super::vm::{self, Limits};
 use super::world::World;
 
@@ -221,6 +221,19 @@ impl Generation {
     /// # Errors
     /// The fault of the first that fails; then nothing of the run may be kept.
     pub(crate) async fn run(&self, event: &Arc<Event>, any_age: bool, place: Place) -> Result<Effects, Fault> {
+        Ok(self.run_to_commit(event, any_age, place).await?.0)
+    }
+
+    /// [`Generation::run`], with the run itself, which [`Generation::update_again`] asks if its commit conflicts.
+    ///
+    /// # Errors
+    /// As [`Generation::run`].
+    pub(crate) async fn run_to_commit(
+        &self,
+        event: &Arc<Event>,
+        any_age: bool,
+        place: Place,
+    ) -> Result<(Effects, Rc<Run>), Fault> {
         let handlers = self.matching(event, any_age);
         let run = self.begin(event, Part::Handlers, place);
         let object = event_object(&self.lua, &self.desk, event).map_err(|error| self.fault(&error))?;
@@ -230,7 +243,23 @@ impl Generation {
             self.drive(&run, self.limits.wall, handler.call_async::<()>(object.clone()))
                 .await?;
         }
-        Ok(run.finish())
+        Ok((run.finish(), run))
+    }
+
+    /// Makes the value of a key anew that an ended run has updated and another one was faster to write.
+    ///
+    /// # Errors
+    /// The fault of the function that makes it; nothing of the run may be kept then.
+    pub(crate) async fn update_again(&self, run: &Rc<Run>, key: &str) -> Result<Write, Fault> {
+        run.tally().refill();
+        let work = async { Ok(run.kv_again(key).await) };
+        let refused = match self.drive(run, self.limits.wall, work).await? {
+            Ok(write) => return Ok(write),
+            Err(Refusal::Misuse(text)) => text,
+            Err(Refusal::Failed(failure)) => failure.message,
+            Err(Refusal::Raised(value)) => value.to_string().unwrap_or_default(),
+        };
+        Err(self.fault(&mlua::Error::RuntimeError(refused)))
     }
 
     /// Runs one gate; `true` means that it stopped the event.
@@ -238,14 +267,27 @@ impl Generation {
     /// # Errors
     /// Its fault; the event passes then.
     pub(crate) async fn gate(&self, event: &Arc<Event>, gate: usize) -> Result<(bool, Effects), Fault> {
+        let (stopped, effects, _) = self.gate_to_commit(event, gate).await?;
+        Ok((stopped, effects))
+    }
+
+    /// [`Generation::gate`], with the run itself, as [`Generation::run_to_commit`].
+    ///
+    /// # Errors
+    /// As [`Generation::gate`].
+    pub(crate) async fn gate_to_commit(
+        &self,
+        event: &Arc<Event>,
+        gate: usize,
+    ) -> Result<(bool, Effects, Rc<Run>), Fault> {
         let run = self.begin(event, Part::Gate(gate), Place::free());
         let Some(handler) = self.gates.get(gate) else {
-            return Ok((false, run.finish()));
+            return Ok((false, run.finish(), run));
         };
         let object = event_object(&self.lua, &self.desk, event).map_err(|error| self.fault(&error))?;
         let call = handler.call_async::<mlua::Value>(object);
         let answer = self.drive(&run, self.limits.gate_wall, call).await?;
-        Ok((self.desk.is_stop(&answer), run.finish()))
+        Ok((self.desk.is_stop(&answer), run.finish(), run))
     }
 
     fn begin(&self, event: &Arc<Event>, part: Part, place: Place) -> Rc<Run> {
@@ -265,7 +307,8 @@ impl Generation {
         wall: std::time::Duration,
         work: impl Future<Output = mlua::Result<T>>,
     ) -> Result<T, Fault> {
-        let work = self.desk.within(run, work);
+        let current = Current::of(run);
+        let work = current.through(self.desk.within(&current, work));
         match self.desk.meter().watch(run.tally(), wall, work).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.fault(&error)),

@@ -19,7 +19,7 @@ use super::error::Fault;
 use super::generation::{self, Generation, LoadError, Outline, Setup, Source};
 use super::live::Live;
 use super::permissions::Permissions;
-use super::run::{Effects, Place};
+use super::run::{Change, Effects, Place, Write};
 use super::vm::Limits;
 
 /// Jobs that may wait for the thread; when it is full its dispatch waits, and the journal is the buffer.
@@ -66,6 +66,45 @@ pub(crate) struct Ran {
     pub(crate) effects: Effects,
     /// Whether a gate stopped the event.
     pub(crate) stopped: bool,
+    /// Who makes its updates again; `None` if it has none.
+    updates: Option<mpsc::Sender<Again>>,
+}
+
+/// A key whose update is to be made again.
+struct Again {
+    key: String,
+    answer: oneshot::Sender<Result<Write, Fault>>,
+}
+
+impl Ran {
+    /// A run that nobody made, and that wants this kept.
+    pub(crate) fn of(effects: Effects) -> Self {
+        Self {
+            effects,
+            stopped: false,
+            updates: None,
+        }
+    }
+
+    /// After a commit that found another value of `key` than expected: makes the update of that key again, if it was one.
+    /// `false`: it was not, the whole run must be run again.
+    ///
+    /// # Errors
+    /// [`Gone`] if the VM ended; the inner error is of the function that makes the value.
+    pub(crate) async fn update_again(&mut self, key: &str) -> Result<Result<bool, Fault>, Gone> {
+        let write = self.effects.writes.iter_mut().find(|write| write.key == key);
+        let write = write.filter(|write| matches!(write.change, Change::Update(_)));
+        let (Some(write), Some(updates)) = (write, &self.updates) else {
+            return Ok(Ok(false));
+        };
+        let (answer, answered) = oneshot::channel();
+        let key = key.to_owned();
+        updates.send(Again { key, answer }).await.map_err(|_| Gone)?;
+        Ok(answered.await.map_err(|_| Gone)?.map(|made| {
+            *write = made;
+            true
+        }))
+    }
 }
 
 /// The thread ended before it answered: the job counts as not begun.
@@ -232,35 +271,51 @@ async fn serve(generation: Rc<Generation>, mut mailbox: mpsc::Receiver<Job>, cut
 }
 
 async fn handle(generation: Rc<Generation>, mut job: Job) {
-    let ran = {
-        let run = async {
-            match job.work {
-                Work::Handlers { any_age } => {
-                    if job.event.event.is_message() {
-                        tracing::trace!(target: "wharf::path", event = job.event.id, "message in handler");
-                    }
-                    let place = job
-                        .place
-                        .take()
-                        .map_or_else(Place::free, |(all, mine)| Place::taken(all, mine));
-                    let effects = generation.run(&job.event, any_age, place).await?;
-                    Ok(Ran {
-                        effects,
-                        stopped: false,
-                    })
+    let run = async {
+        match job.work {
+            Work::Handlers { any_age } => {
+                if job.event.event.is_message() {
+                    tracing::trace!(target: "wharf::path", event = job.event.id, "message in handler");
                 }
-                Work::Gate(gate) => {
-                    let (stopped, effects) = generation.gate(&job.event, gate).await?;
-                    Ok(Ran { effects, stopped })
-                }
+                let place = job
+                    .place
+                    .take()
+                    .map_or_else(Place::free, |(all, mine)| Place::taken(all, mine));
+                let (effects, run) = generation.run_to_commit(&job.event, any_age, place).await?;
+                Ok((false, effects, run))
             }
-        };
-        tokio::select! {
-            ran = run => ran,
-            // Nobody waits for it any more.
-            () = job.answer.closed() => return,
+            Work::Gate(gate) => generation.gate_to_commit(&job.event, gate).await,
         }
     };
-    // The asker is gone: so is the wish.
-    job.answer.send(ran).ok();
+    let ran = tokio::select! {
+        ran = run => ran,
+        // Nobody waits for it any more.
+        () = job.answer.closed() => return,
+    };
+    let (stopped, effects, run) = match ran {
+        Ok(ran) => ran,
+        Err(fault) => {
+            // The asker is gone: so is the wish.
+            job.answer.send(Err(fault)).ok();
+            return;
+        }
+    };
+    let (updates, asked) = match run.has_updates() {
+        true => {
+            let (updates, asked) = mpsc::channel(1);
+            (Some(updates), Some(asked))
+        }
+        false => (None, None),
+    };
+    let ran = Ran {
+        effects,
+        stopped,
+        updates,
+    };
+    job.answer.send(Ok(ran)).ok();
+    let Some(mut asked) = asked else { return };
+    // Until the run is committed, or given up.
+    while let Some(Again { key, answer }) = asked.recv().await {
+        answer.send(generation.update_again(&run, &key).await).ok();
+    }
 }

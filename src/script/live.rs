@@ -69,6 +69,7 @@ fn kept(entry: &store::KvEntry) -> Result<Kept, Failure> {
     Ok(Kept {
         value,
         version: entry.version,
+        expires_at: entry.expires_at,
     })
 }
 

@@ -73,7 +73,11 @@ pub fn reference() -> String {
             } else {
                 ""
             };
-            writeln!(page, "- `{}`: {}{waits}", shown(row), row.doc).ok();
+            let needs = row
+                .permission
+                .map(|needs| format!(" *Plugins declare `{needs}`.*"))
+                .unwrap_or_default();
+            writeln!(page, "- `{}`: {}{waits}{needs}", shown(row), row.doc).ok();
         }
     }
     page.push_str("\n### Filters\n\n| key | an event passes if |\n|---|---|\n");

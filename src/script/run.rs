@@ -1,7 +1,7 @@
 //! One run, while it is under way: what it has read, what it wants written, which messages it has ordered.
 //!
 //! In: the calls of the API. Out: [`Effects`], for one commit; nothing is kept of a run that fails. A run reads back what it
-//! wrote. Must not write anything itself, and must not know Lua.
+//! wrote. Must not write anything itself, and must not run Lua.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -29,6 +29,8 @@ pub(crate) const MAX_BODY: usize = 256 * 1024;
 /// Messages that one run may send, as many as keys: with the keys and posts, the rows of its commit stay well below the 512
 /// that the store takes at once, also when it must forget the sends of tries that took another way.
 pub(crate) const MAX_SENDS: usize = 64;
+/// Functions that one run may begin by `spawn` and `all`; a name in a key of a send grows by each level of them.
+pub(crate) const MAX_BRANCHES: usize = 64;
 /// Bytes of all messages that a gate may queue: they are kept until its commit, and written by it.
 pub(crate) const MAX_QUEUED: usize = 1024 * 1024;
 
@@ -48,6 +50,8 @@ pub(crate) enum Refusal {
     Misuse(String),
     /// The world did not do it: raised as `{kind, message, account}`.
     Failed(Failure),
+    /// A function of the script raised this: passed on as it is.
+    Raised(mlua::Value),
 }
 
 impl From<Failure> for Refusal {
@@ -83,6 +87,9 @@ pub(crate) enum Change {
     Delete,
     /// The newest number and this one.
     Incr(f64),
+    /// What a function of the script makes of the value of the expected version; `None`: nothing remains. If another version
+    /// is there at the commit, the function is asked again, and the run goes on.
+    Update(Option<Value>),
 }
 
 /// A delivery that a run posts.
@@ -120,7 +127,11 @@ pub(crate) struct Run {
     posts: RefCell<Vec<Posted>>,
     queued: RefCell<Vec<SendOrder>>,
     queued_bytes: Cell<usize>,
-    sends: RefCell<HashMap<(String, String), u64>>,
+    /// How many each branch has sent, by account and chat.
+    sends: RefCell<HashMap<(String, String, String), u64>>,
+    /// How many branches each branch has begun.
+    branches: RefCell<HashMap<String, u32>>,
+    branches_made: Cell<usize>,
     sends_made: Cell<usize>,
     sent: RefCell<Vec<String>>,
     ended: Cell<bool>,
@@ -171,6 +182,8 @@ impl Run {
             queued: RefCell::default(),
             queued_bytes: Cell::new(0),
             sends: RefCell::default(),
+            branches: RefCell::default(),
+            branches_made: Cell::new(0),
             sends_made: Cell::new(0),
             sent: RefCell::default(),
             ended: Cell::new(false),
@@ -221,19 +234,45 @@ impl Run {
         Ok(())
     }
 
+    /// The name of the branch that the handlers themselves are.
+    pub(crate) fn first_branch(&self) -> String {
+        match self.part {
+            Part::Handlers => "main".to_owned(),
+            Part::Gate(place) => format!("gate{place}"),
+        }
+    }
+
+    /// A new branch, begun by another one: `main.1`, `main.2`. The names follow from the order in which each branch begins its
+    /// own, so that a run that is repeated has the same.
+    pub(crate) fn next_branch(&self, parent: &str) -> Result<String, Refusal> {
+        self.still_open()?;
+        if self.branches_made.get() == MAX_BRANCHES {
+            return misuse(format!("more than {MAX_BRANCHES} functions spawned in one run"));
+        }
+        self.branches_made.set(self.branches_made.get() + 1);
+        let mut branches = self.branches.borrow_mut();
+        let count = branches.entry(parent.to_owned()).or_default();
+        *count += 1;
+        Ok(format!("{parent}.{count}"))
+    }
+
     /// `account:send` and `msg:reply`; `None` means that it is queued, as sends of a gate are.
-    pub(crate) async fn send(&self, account: AccountId, to: String, content: Content) -> Result<Option<Sent>, Refusal> {
+    pub(crate) async fn send(
+        &self,
+        branch: &str,
+        account: AccountId,
+        to: String,
+        content: Content,
+    ) -> Result<Option<Sent>, Refusal> {
         self.still_open()?;
         self.count_send(&content)?;
         let n = {
             let mut sends = self.sends.borrow_mut();
-            let count = sends.entry((account.as_str().to_owned(), to.clone())).or_default();
+            let count = sends
+                .entry((branch.to_owned(), account.as_str().to_owned(), to.clone()))
+                .or_default();
             *count += 1;
             *count
-        };
-        let branch = match self.part {
-            Part::Handlers => "main".to_owned(),
-            Part::Gate(place) => format!("gate{place}"),
         };
         let order = SendOrder {
             key: format!("{}/{}/{branch}/send/{account}/{to}/{n}", self.script, self.event.id),

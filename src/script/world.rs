@@ -46,6 +46,8 @@ pub(crate) struct Kept {
     pub(crate) value: Value,
     /// The commit that wrote it: another one means that somebody wrote in between.
     pub(crate) version: u64,
+    /// When it ends, in milliseconds since 1970.
+    pub(crate) expires_at: Option<i64>,
 }
 
 /// A line that a script logs.

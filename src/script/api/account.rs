@@ -30,18 +30,21 @@ pub(crate) const ROWS: &[Row] = &[
         name: "account",
         signature: "(id: string) -> account",
         doc: "An account by its id; whether there is one shows when it is used.",
+        permission: None,
         body: Body::Now(account),
     },
     Row {
         name: "account:send",
         signature: "(account, chat: string, text: string | { text: string, quote: string?, mentions: {string}? }) -> { id: string?, status: string }",
         doc: "Sends a text to a chat id or a phone number; `quote` is the id of a message.",
+        permission: Some("actions = [\"send\"]"),
         body: Body::Later(|caller, args| Box::pin(send(caller, args))),
     },
     Row {
         name: "account:state",
         signature: "(account) -> { state: string, reason: string?, since: number }?",
         doc: "How the account stands; nil if there is none of that id.",
+        permission: Some("accounts"),
         body: Body::Now(state),
     },
 ];
@@ -135,7 +138,7 @@ pub(crate) async fn deliver(
             account: Some(account),
         }));
     }
-    let sent = run.send(account, to, content).await?;
+    let sent = run.send(&caller.current()?.branch, account, to, content).await?;
     let table = (|| -> mlua::Result<Table> {
         let table = caller.lua.create_table()?;
         match sent {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mlua::{MultiValue, Table, Value};
+use mlua::{Function, LuaString, MultiValue, Table, Value};
 
 use crate::script::error::suggestion;
 use crate::script::filter::{parse_duration, seconds_of};
@@ -66,6 +66,30 @@ impl Args {
         }
     }
 
+    /// Bytes, left where they are.
+    ///
+    /// # Errors
+    /// If it is anything else, or longer than [`convert::MAX_BYTES`].
+    pub(crate) fn bytes(&mut self, what: &str) -> Result<LuaString, Refusal> {
+        match self.any() {
+            Value::String(text) if text.as_bytes().len() > convert::MAX_BYTES => {
+                let (size, most) = (text.as_bytes().len(), convert::MAX_BYTES);
+                Err(self.refuse(&format!("{what} has {size} bytes; at most {most} fit")))
+            }
+            Value::String(text) => Ok(text),
+            other => Err(self.wrong(what, "a string", &other)),
+        }
+    }
+
+    /// A number.
+    pub(crate) fn number(&mut self, what: &str) -> Result<f64, Refusal> {
+        match self.any() {
+            Value::Integer(whole) => Ok(whole as f64),
+            Value::Number(number) if number.is_finite() => Ok(number),
+            value => Err(self.wrong(what, "a finite number", &value)),
+        }
+    }
+
     /// A number, or `default` if it is absent.
     pub(crate) fn number_or(&mut self, what: &str, default: f64) -> Result<f64, Refusal> {
         match self.any() {
@@ -115,6 +139,14 @@ impl Args {
             other => return Err(self.wrong(what, "a time such as \"2h\" or seconds", other)),
         };
         read.map(Some).map_err(|text| self.refuse(&format!("{what}: {text}")))
+    }
+
+    /// A function.
+    pub(crate) fn function(&mut self, what: &str) -> Result<Function, Refusal> {
+        match self.any() {
+            Value::Function(function) => Ok(function),
+            other => Err(self.wrong(what, "a function", &other)),
+        }
     }
 
     /// Any value as JSON.

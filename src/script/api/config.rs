@@ -12,5 +12,6 @@ pub(crate) const ROWS: &[Row] = &[Row {
     name: "config",
     signature: "table",
     doc: "The settings of `[script.NAME]` or `[plugins.NAME]` in config.toml, read-only.",
+    permission: None,
     body: Body::Value(|lua, config| convert::object_to_lua(lua, config, true).map(Value::Table)),
 }];

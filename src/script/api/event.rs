@@ -23,18 +23,21 @@ pub(crate) const ROWS: &[Row] = &[
         name: "message:reply",
         signature: "(message, text: string | { text: string, quote: boolean?, mentions: {string}? }) -> { id: string?, status: string }",
         doc: "Answers in the message's chat; `quote = true` quotes it.",
+        permission: Some("actions = [\"reply\"]"),
         body: Body::Later(|caller, args| Box::pin(reply(caller, args))),
     },
     Row {
         name: "message:json",
         signature: "(message) -> table",
         doc: "The event with its envelope as a plain table, as webhooks deliver it.",
+        permission: None,
         body: Body::Now(json),
     },
     Row {
         name: "event:json",
         signature: "(event) -> table",
         doc: "The event with its envelope as a plain table, as webhooks deliver it.",
+        permission: None,
         body: Body::Now(json),
     },
 ];

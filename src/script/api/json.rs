@@ -13,12 +13,14 @@ pub(crate) const ROWS: &[Row] = &[
         name: "json.encode",
         signature: "(value: any) -> string",
         doc: "A value as JSON.",
+        permission: None,
         body: Body::Now(encode),
     },
     Row {
         name: "json.decode",
         signature: "(text: string) -> any",
         doc: "JSON as a value; null becomes nil.",
+        permission: None,
         body: Body::Now(decode),
     },
 ];

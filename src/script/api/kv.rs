@@ -17,30 +17,42 @@ pub(crate) const ROWS: &[Row] = &[
         name: "kv.get",
         signature: "(key: string) -> any",
         doc: "The value of a key, with what this run wrote; nil if there is none or it has expired.",
+        permission: None,
         body: Body::Later(|caller, args| Box::pin(get(caller, args))),
     },
     Row {
         name: "kv.set",
         signature: "(key: string, value: any, options: { ttl: (string | number)? }?) -> ()",
         doc: "Keeps a value; nil deletes it. `ttl` is a time such as \"24h\" or seconds.",
+        permission: None,
         body: Body::Now(set),
     },
     Row {
         name: "kv.delete",
         signature: "(key: string) -> ()",
         doc: "Forgets a key.",
+        permission: None,
         body: Body::Now(delete),
     },
     Row {
         name: "kv.incr",
         signature: "(key: string, by: number?, options: { ttl: (string | number)? }?) -> number",
         doc: "Adds to a number (1 if not said) and answers it; runs at the same time never lose a count.",
+        permission: None,
         body: Body::Later(|caller, args| Box::pin(incr(caller, args))),
+    },
+    Row {
+        name: "kv.update",
+        signature: "(key: string, fn: (value: any) -> any, options: { ttl: (string | number)? }?) -> any",
+        doc: "Puts what `fn` makes of the value in its place and answers it; `fn` may run again with a newer value, so it must not wait, send or write.",
+        permission: None,
+        body: Body::Later(|caller, args| Box::pin(update(caller, args))),
     },
     Row {
         name: "kv.list",
         signature: "(prefix: string?) -> { { key: string, value: any } }",
         doc: "Entries whose key starts with `prefix`, in order of keys, at most 1,000.",
+        permission: None,
         body: Body::Later(|caller, args| Box::pin(list(caller, args))),
     },
 ];
@@ -91,6 +103,32 @@ async fn incr(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
     let ttl = ttl(&mut args)?;
     let sum = run.kv_incr(key, by, ttl).await?;
     lua_value(&caller, &args, &sum)
+}
+
+async fn update(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
+    let run = Rc::clone(caller.run()?);
+    let key = args.text("the key")?;
+    let function = args.function("what makes the new value")?;
+    let ttl = ttl(&mut args)?;
+    let (lua, desk) = (caller.lua.weak(), Rc::downgrade(&caller.desk));
+    let step = move |value: Option<serde_json::Value>| {
+        let says = |text: String| Refusal::Misuse(format!("kv.update: {text}"));
+        let (Some(lua), Some(desk)) = (lua.try_upgrade(), desk.upgrade()) else {
+            return Err(says("the script has been unloaded".to_owned()));
+        };
+        let old = match &value {
+            Some(value) => convert::to_lua(&lua, value, false).map_err(|error| says(error.to_string()))?,
+            None => Value::Nil,
+        };
+        match Caller::call_pure(&lua, &desk, &function, old)? {
+            Value::Nil => Ok(None),
+            new => convert::to_json(&new).map(Some).map_err(says),
+        }
+    };
+    match run.kv_update(key, Rc::new(step), ttl).await? {
+        Some(value) => lua_value(&caller, &args, &value),
+        None => Ok(Value::Nil),
+    }
 }
 
 async fn list(caller: Caller, mut args: Args) -> Result<Value, Refusal> {

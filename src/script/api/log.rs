@@ -23,24 +23,28 @@ pub(crate) const ROWS: &[Row] = &[
         name: "log.debug",
         signature: "(text: string, fields: table?) -> ()",
         doc: "Logs what helps to find a mistake.",
+        permission: None,
         body: Body::Now(|caller, args| write(caller, args, Level::Debug)),
     },
     Row {
         name: "log.info",
         signature: "(text: string, fields: table?) -> ()",
         doc: "Logs what happened; `print` does the same.",
+        permission: None,
         body: Body::Now(|caller, args| write(caller, args, Level::Info)),
     },
     Row {
         name: "log.warn",
         signature: "(text: string, fields: table?) -> ()",
         doc: "Logs what should not happen.",
+        permission: None,
         body: Body::Now(|caller, args| write(caller, args, Level::Warn)),
     },
     Row {
         name: "log.error",
         signature: "(text: string, fields: table?) -> ()",
         doc: "Logs what went wrong.",
+        permission: None,
         body: Body::Now(|caller, args| write(caller, args, Level::Error)),
     },
 ];

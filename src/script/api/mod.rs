@@ -7,8 +7,9 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use mlua::{Function, Lua, MultiValue, Table, Value};
+use mlua::{Function, IntoLua, Lua, MultiValue, Table, Value};
 use serde_json::Map;
 
 use crate::action::{Failure, FailureKind};
@@ -24,11 +25,14 @@ use super::run::{Refusal, Run};
 use super::vm::ours;
 use super::world::World;
 use args::Args;
+use branch::Current;
 
 pub(crate) mod account;
 pub(crate) mod args;
+pub(crate) mod branch;
 pub(crate) mod config;
 pub(crate) mod convert;
+pub(crate) mod crypto;
 pub(crate) mod event;
 pub(crate) mod json;
 pub(crate) mod kv;
@@ -45,6 +49,8 @@ pub(crate) struct Row {
     pub(crate) signature: &'static str,
     /// What it does, in one line.
     pub(crate) doc: &'static str,
+    /// What of `[permissions]` a plugin must declare for it: the list, or the list with the entry.
+    pub(crate) permission: Option<&'static str>,
     /// What it is.
     pub(crate) body: Body,
 }
@@ -69,8 +75,10 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         kv::ROWS,
         log::ROWS,
         config::ROWS,
+        branch::ROWS,
         time::ROWS,
         json::ROWS,
+        crypto::ROWS,
         ROWS,
     ]
     .into_iter()
@@ -82,12 +90,14 @@ const ROWS: &[Row] = &[
         name: "version",
         signature: "string",
         doc: "The version of wharf.",
+        permission: None,
         body: Body::Value(|lua, _| lua.create_string(env!("CARGO_PKG_VERSION")).map(Value::String)),
     },
     Row {
         name: "api",
         signature: "number",
         doc: "The version of this API, as `api` in plugin.toml.",
+        permission: None,
         body: Body::Value(|_, _| Ok(Value::Number(f64::from(API)))),
     },
 ];
@@ -97,8 +107,10 @@ pub(crate) struct Desk {
     meter: Rc<Meter>,
     world: Rc<dyn World>,
     permissions: Permissions,
-    run: RefCell<Option<Rc<Run>>>,
+    current: RefCell<Option<Current>>,
     loading: Cell<bool>,
+    /// Whether the function of `kv.update` is at work, which may neither wait nor write.
+    pure: Cell<bool>,
     registered: RefCell<Registered>,
     objects: OnceCell<Objects>,
 }
@@ -106,7 +118,13 @@ pub(crate) struct Desk {
 /// Tables of a VM that objects refer to.
 struct Objects {
     methods: HashMap<&'static str, Table>,
+    #[cfg(test)]
+    root: Table,
+    #[cfg(test)]
+    modules: HashMap<&'static str, Table>,
     stop: Table,
+    /// The language's own, as it was before a script could touch it.
+    pcall: Function,
 }
 
 /// Who calls: the VM, and the run at work in it.
@@ -117,7 +135,7 @@ pub(crate) struct Caller {
     /// What its functions share.
     pub(crate) desk: Rc<Desk>,
     name: &'static str,
-    run: Option<Rc<Run>>,
+    current: Option<Current>,
 }
 
 impl Caller {
@@ -126,13 +144,49 @@ impl Caller {
     /// # Errors
     /// While the file loads there is none.
     pub(crate) fn run(&self) -> Result<&Rc<Run>, Refusal> {
+        self.current().map(|current| &current.run)
+    }
+
+    /// The run at work, with the branch of it that calls.
+    ///
+    /// # Errors
+    /// As [`Caller::run`].
+    pub(crate) fn current(&self) -> Result<&Current, Refusal> {
+        if self.desk.pure.get() {
+            return Err(Refusal::Misuse(self.not_pure()));
+        }
         let words = || {
             Refusal::Misuse(format!(
                 "{} works in handlers only, not while the file loads",
                 self.name
             ))
         };
-        self.run.as_ref().ok_or_else(words)
+        self.current.as_ref().ok_or_else(words)
+    }
+
+    fn not_pure(&self) -> String {
+        format!(
+            "{} does not work in the function of kv.update, which may run again",
+            self.name
+        )
+    }
+
+    /// Calls a function of the script that must not wait and not write, from a function that is metered itself.
+    ///
+    /// # Errors
+    /// What it raised, as it is.
+    #[expect(clippy::disallowed_methods, reason = "within a metered call")]
+    pub(crate) fn call_pure(lua: &Lua, desk: &Desk, function: &Function, argument: Value) -> Result<Value, Refusal> {
+        let says = |error: mlua::Error| Refusal::Misuse(error.to_string());
+        let pcall = desk.pcall()?;
+        let outer = desk.pure.replace(true);
+        let called = pcall.call::<(bool, Value)>((function, argument));
+        desk.pure.set(outer);
+        match called {
+            Ok((true, value)) => Ok(value),
+            Ok((false, raised)) => Err(Refusal::Raised(raised)),
+            Err(error) => Err(Refusal::Raised(error.into_lua(lua).map_err(says)?)),
+        }
     }
 }
 
@@ -152,8 +206,9 @@ impl Desk {
             meter,
             world,
             permissions,
-            run: RefCell::default(),
+            current: RefCell::default(),
             loading: Cell::new(true),
+            pure: Cell::new(false),
             registered: RefCell::default(),
             objects: OnceCell::new(),
         }
@@ -197,17 +252,21 @@ impl Desk {
 
     /// The run at work; `None` while the file loads.
     pub(crate) fn current(&self) -> Option<Rc<Run>> {
-        self.run.borrow().clone()
+        self.current.borrow().as_ref().map(|current| Rc::clone(&current.run))
     }
 
-    /// Makes `run` the one at work whenever `work` runs.
-    pub(crate) fn within<F: Future>(self: &Rc<Self>, run: &Rc<Run>, work: F) -> impl Future<Output = F::Output> {
-        let (desk, run) = (Rc::clone(self), Rc::clone(run));
+    /// Makes `current` the one at work whenever `work` runs.
+    pub(crate) fn within<F: Future>(
+        self: &Rc<Self>,
+        current: &Current,
+        work: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        let (desk, current) = (Rc::clone(self), current.clone());
         let mut work = Box::pin(work);
         std::future::poll_fn(move |cx| {
-            let outer = desk.run.replace(Some(Rc::clone(&run)));
+            let outer = desk.current.replace(Some(current.clone()));
             let polled = work.as_mut().poll(cx);
-            desk.run.replace(outer);
+            desk.current.replace(outer);
             polled
         })
     }
@@ -215,6 +274,14 @@ impl Desk {
     /// Whether a handler returned `wharf.stop`.
     pub(crate) fn is_stop(&self, value: &Value) -> bool {
         matches!((value, self.objects.get()), (Value::Table(table), Some(objects)) if *table == objects.stop)
+    }
+
+    /// The language's own `pcall`, as it was before a script could touch it.
+    pub(crate) fn pcall(&self) -> Result<&Function, Refusal> {
+        let objects = self.objects.get();
+        objects
+            .map(|objects| &objects.pcall)
+            .ok_or_else(|| Refusal::Misuse(gone().to_string()))
     }
 
     /// The methods of a kind of object.
@@ -227,9 +294,9 @@ impl Desk {
 const WRAP: &str = r#"
 local raw = ...
 return function(...)
-  local ok, value = raw(...)
+  local ok, value, level = raw(...)
   if ok then return value end
-  error(value, 2)
+  error(value, level)
 end
 "#;
 
@@ -262,7 +329,7 @@ pub(crate) fn install(lua: &Lua, desk: &Rc<Desk>, config: &Map<String, serde_jso
     stop.set_readonly(true);
     let root = lua.create_table()?;
     root.raw_set("stop", stop.clone())?;
-    let mut modules: HashMap<&str, Table> = HashMap::new();
+    let mut modules: HashMap<&'static str, Table> = HashMap::new();
     let mut methods: HashMap<&str, Table> = HashMap::new();
     for row in rows() {
         let (table, name) = if let Some((object, name)) = row.name.split_once(':') {
@@ -281,15 +348,25 @@ pub(crate) fn install(lua: &Lua, desk: &Rc<Desk>, config: &Map<String, serde_jso
             table.raw_set(name, value)?;
         }
     }
-    for (name, fields) in modules {
-        root.raw_set(name, strict(lua, &format!("wharf.{name}"), &fields)?)?;
+    for (name, fields) in &modules {
+        root.raw_set(*name, strict(lua, &format!("wharf.{name}"), fields)?)?;
     }
     for table in methods.values() {
         table.set_readonly(true);
     }
     lua.globals().raw_set("wharf", strict(lua, "wharf", &root)?)?;
     lua.globals().raw_set("print", log::print(lua, desk)?)?;
-    desk.objects.set(Objects { methods, stop }).ok();
+    let pcall = lua.globals().raw_get("pcall")?;
+    let objects = Objects {
+        methods,
+        #[cfg(test)]
+        root,
+        #[cfg(test)]
+        modules,
+        stop,
+        pcall,
+    };
+    desk.objects.set(objects).ok();
     Ok(())
 }
 
@@ -325,16 +402,17 @@ fn caller(lua: &Lua, desk: &Rc<Desk>, name: &'static str) -> Caller {
         lua: lua.clone(),
         desk: Rc::clone(desk),
         name,
-        run: desk.current(),
+        current: desk.current.borrow().clone(),
     }
 }
 
-/// `true` and the value, or `false` and what is to be raised.
-fn answer(lua: &Lua, result: Result<Value, Refusal>, failure: &Rc<Table>) -> mlua::Result<(bool, Value)> {
+/// `true` and the value; or `false`, what is to be raised, and whose line it names: 2 is the caller's, 0 what it has.
+fn answer(lua: &Lua, result: Result<Value, Refusal>, failure: &Rc<Table>) -> mlua::Result<(bool, Value, u8)> {
     match result {
-        Ok(value) => Ok((true, value)),
-        Err(Refusal::Misuse(text)) => Ok((false, Value::String(lua.create_string(text)?))),
-        Err(Refusal::Failed(cause)) => Ok((false, to_lua(lua, &cause, failure)?)),
+        Ok(value) => Ok((true, value, 2)),
+        Err(Refusal::Misuse(text)) => Ok((false, Value::String(lua.create_string(text)?), 2)),
+        Err(Refusal::Failed(cause)) => Ok((false, to_lua(lua, &cause, failure)?, 2)),
+        Err(Refusal::Raised(value)) => Ok((false, value, 0)),
     }
 }
 
@@ -365,9 +443,14 @@ fn later(
 ) -> mlua::Result<Function> {
     let (desk, failure) = (Rc::downgrade(desk), Rc::clone(failure));
     let raw = lua.create_async_function(move |lua, values: MultiValue| {
-        let started = desk
-            .upgrade()
-            .map(|desk| body(caller(&lua, &desk, name), Args::new(name, values)));
+        let started = desk.upgrade().map(|desk| {
+            let caller = caller(&lua, &desk, name);
+            match desk.pure.get() {
+                // Refused before it can wait: Lua cannot go on with what waits inside a function of Rust.
+                true => std::future::ready(Err(Refusal::Misuse(caller.not_pure()))).boxed_local(),
+                false => body(caller, Args::new(name, values)),
+            }
+        });
         let failure = Rc::clone(&failure);
         async move {
             let result = started.ok_or_else(gone)?.await;
@@ -375,6 +458,32 @@ fn later(
         }
     })?;
     wrapped(wrap, raw)
+}
+
+/// Names of functions and values in a VM, as rows name them; of objects their methods.
+#[cfg(test)]
+pub(crate) fn installed(lua: &Lua, desk: &Desk) -> mlua::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let objects = desk.objects.get().ok_or_else(gone)?;
+    for (object, table) in &objects.methods {
+        table.for_each(|name: String, _: Value| {
+            found.push(format!("{object}:{name}"));
+            Ok(())
+        })?;
+    }
+    objects.root.for_each(|name: String, value: Value| {
+        let Some(fields) = objects.modules.get(name.as_str()) else {
+            found.push(name);
+            return Ok(());
+        };
+        drop(value);
+        fields.for_each(|field: String, _: Value| {
+            found.push(format!("{name}.{field}"));
+            Ok(())
+        })
+    })?;
+    lua.gc_collect()?;
+    Ok(found)
 }
 
 fn gone() -> mlua::Error {

@@ -24,18 +24,21 @@ pub(crate) const ROWS: &[Row] = &[
         name: "on",
         signature: "(event: string, filter: table | handler, handler: ((event) -> ())?) -> ()",
         doc: "Calls the handler for each event of that name that passes the filter.",
+        permission: Some("events"),
         body: Body::Now(|caller, args| register(caller, args, false)),
     },
     Row {
         name: "gate",
         signature: "(event: string, filter: table | handler, handler: ((event) -> any)?) -> ()",
         doc: "As `on`, but before all handlers of all scripts; returning `wharf.stop` ends the event.",
+        permission: Some("events"),
         body: Body::Now(|caller, args| register(caller, args, true)),
     },
     Row {
         name: "stop",
         signature: "stop",
         doc: "What a gate returns to keep the event from all handlers.",
+        permission: None,
         // Made by `install`, which must know it again.
         body: Body::Value(|_, _| Ok(Value::Nil)),
     },

@@ -15,12 +15,14 @@ pub(crate) const ROWS: &[Row] = &[
         name: "webhook.post",
         signature: "(endpoint: string, body: any) -> ()",
         doc: "Puts a delivery into the durable outbox: a table or an event as JSON, a string as it is.",
+        permission: Some("endpoints"),
         body: Body::Now(post),
     },
     Row {
         name: "webhook.has",
         signature: "(endpoint: string) -> boolean",
         doc: "Whether there is such an endpoint; `account:ID` is one if the account has a webhook.",
+        permission: None,
         body: Body::Now(has),
     },
 ];

@@ -12,13 +12,16 @@ use crate::store::{Batch, DeadRun, Error as StoreError, FailedRun, Intent, Posit
 
 use super::super::error::{Fault, FaultKind};
 use super::super::finish::{Next, after, error_event, keep};
-use super::super::host::{Runner, Work};
+use super::super::host::{Ran, Runner, Work};
 use super::super::live::now;
 use super::super::run::Effects;
 use super::{Dispatch, STORE_PAUSE};
 
 /// How often a run is run again because another one wrote what it read.
 const CONFLICTS: u32 = 3;
+/// How often the commit of one run is made with newer values of its updates. Whoever was faster has committed, so of the runs
+/// that are at work together each is slower at most once for each other.
+const UPDATES: u32 = 200;
 /// How long a thread that gave no answer may take to end.
 const ENDING: Duration = Duration::from_secs(1);
 /// Intents beside its own that the commit of a run removes or keeps: what the five tries of a run can leave at most, less
@@ -111,7 +114,8 @@ impl Dispatch {
                 self.pass(offset).await;
                 return Tried::Finished;
             }
-            return self.commit(offset, event, Effects::default(), &runner, so_far).await;
+            let nothing = Ran::of(Effects::default());
+            return self.commit(offset, event, nothing, &runner, so_far).await;
         }
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
             return Tried::AT_ONCE;
@@ -120,7 +124,7 @@ impl Dispatch {
         let work = Work::Handlers { any_age: so_far.begun };
         let ran = runner.run(event, work, place).await;
         match ran {
-            Ok(Ok(ran)) => self.commit(offset, event, ran.effects, &runner, so_far).await,
+            Ok(Ok(ran)) => self.commit(offset, event, ran, &runner, so_far).await,
             Ok(Err(fault)) => Tried::Failed(runner, fault),
             Err(_) => {
                 so_far.begun = true;
@@ -154,19 +158,34 @@ impl Dispatch {
         &self,
         offset: u64,
         event: &Event,
-        effects: Effects,
+        mut ran: Ran,
         runner: &Arc<Runner>,
         so_far: &mut SoFar,
     ) -> Tried {
-        let mut batch = Batch::default();
-        keep(&mut batch, &self.slot.name, event, effects);
-        if so_far.begun {
-            self.forget_intents(&mut batch, event).await;
-            batch.tries.push((self.slot.name.to_string(), offset, None));
-        }
-        so_far.begun = true;
+        let begun = std::mem::replace(&mut so_far.begun, true);
         let source = &runner.plan().source;
-        match self.commit_position(batch, Some(offset)).await {
+        let mut updates = 0;
+        let committed = loop {
+            let mut batch = Batch::default();
+            keep(&mut batch, &self.slot.name, event, ran.effects.clone());
+            if begun {
+                self.forget_intents(&mut batch, event).await;
+                batch.tries.push((self.slot.name.to_string(), offset, None));
+            }
+            match self.commit_position(batch, Some(offset)).await {
+                Err(StoreError::Conflict { space, key }) if updates < UPDATES => {
+                    updates += 1;
+                    match ran.update_again(&key).await {
+                        Ok(Ok(true)) => {}
+                        Ok(Ok(false)) => break Err(StoreError::Conflict { space, key }),
+                        Ok(Err(fault)) => return Tried::Failed(Arc::clone(runner), fault),
+                        Err(_) => return self.unanswered(Arc::clone(runner)).await,
+                    }
+                }
+                committed => break committed,
+            }
+        };
+        match committed {
             Ok(()) => Tried::Finished,
             Err(error @ StoreError::Conflict { .. }) => {
                 so_far.conflicts += 1;
@@ -271,7 +290,7 @@ impl Dispatch {
 
     /// The intents of all sends of a run, also of tries that took another way.
     async fn intents(&self, event: &Event) -> Result<Vec<Intent>, StoreError> {
-        let prefix = format!("{}/{}/main/", self.slot.name, event.id);
+        let prefix = format!("{}/{}/main", self.slot.name, event.id);
         self.shared.store.intents_with_prefix(&prefix).await
     }
 

@@ -18,6 +18,8 @@ use super::{Gates, name_of};
 
 /// How often a gate is run again: because another run wrote what it read, or because its VM was replaced.
 const AGAIN: u32 = 3;
+/// How often the commit of one gate is made with newer values of its updates.
+const UPDATES: u32 = 200;
 /// How long a thread that gave no answer may take to end.
 const ENDING: Duration = Duration::from_secs(1);
 
@@ -39,25 +41,47 @@ impl Gates {
             if !runner.outline().gates_for(event, now()).contains(&gate) {
                 return verdict;
             }
-            let mut batch = Batch::default();
-            let mut queued = Vec::new();
-            match self.answer(slot, &runner, gate, event).await {
-                None => continue,
-                Some(Ok(ran)) => {
-                    verdict.stopped_by = ran.stopped.then(|| slot.name.to_string());
-                    queued.clone_from(&ran.effects.queued);
-                    keep(&mut batch, &slot.name, event, ran.effects);
+            let Some(mut answer) = self.answer(slot, &runner, gate, event).await else {
+                continue;
+            };
+            let mut updates = 0;
+            let committed = loop {
+                let mut batch = Batch::default();
+                match &answer {
+                    Ok(ran) => {
+                        verdict.stopped_by = ran.stopped.then(|| slot.name.to_string());
+                        keep(&mut batch, &slot.name, event, ran.effects.clone());
+                    }
+                    Err(fault) => {
+                        verdict.stopped_by = None;
+                        slot.failed(&runner, fault).await;
+                        batch
+                            .events
+                            .extend(error_event(&slot.name, runner.number(), event, fault, 1));
+                    }
                 }
-                Some(Err(fault)) => {
-                    slot.failed(&runner, &fault).await;
-                    batch
-                        .events
-                        .extend(error_event(&slot.name, runner.number(), event, &fault, 1));
-                }
-            }
-            batch.verdicts.push((offset, verdict.clone()));
-            match self.shared.store.commit(batch).await {
-                Ok(_) => {
+                batch.verdicts.push((offset, verdict.clone()));
+                let conflict = match (self.shared.store.commit(batch).await, &mut answer) {
+                    (Err(StoreError::Conflict { space, key }), Ok(ran)) if updates < UPDATES => {
+                        match ran.update_again(&key).await {
+                            Ok(Ok(true)) => {
+                                updates += 1;
+                                continue;
+                            }
+                            Ok(Err(fault)) => {
+                                answer = Err(fault);
+                                continue;
+                            }
+                            Ok(Ok(false)) | Err(_) => Err(StoreError::Conflict { space, key }),
+                        }
+                    }
+                    (committed, _) => committed.map(drop),
+                };
+                break conflict;
+            };
+            match committed {
+                Ok(()) => {
+                    let queued = answer.map(|ran| ran.effects.queued).unwrap_or_default();
                     self.queue.put(&slot.name, event, queued).await;
                     return verdict;
                 }

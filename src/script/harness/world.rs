@@ -24,18 +24,13 @@ pub(super) struct Said {
     pub(super) quote: Option<String>,
 }
 
-struct Entry {
-    kept: Kept,
-    expires_at: Option<i64>,
-}
-
 /// The world of one bot.
 pub(super) struct Invented {
     now: Cell<i64>,
     zone: TimeZone,
     accounts: BTreeMap<String, State>,
     endpoints: BTreeSet<String>,
-    keys: RefCell<BTreeMap<String, Entry>>,
+    keys: RefCell<BTreeMap<String, Kept>>,
     commits: Cell<u64>,
     answers: RefCell<HashMap<String, Sent>>,
     failing: RefCell<VecDeque<FailureKind>>,
@@ -94,11 +89,11 @@ impl Invented {
     fn write(&self, write: Write, version: u64) -> Result<(), String> {
         let mut keys = self.keys.borrow_mut();
         let (value, expires_at) = match write.change {
-            Change::Delete => {
+            Change::Delete | Change::Update(None) => {
                 keys.remove(&write.key);
                 return Ok(());
             }
-            Change::Set(value) => (value, write.expires_at),
+            Change::Set(value) | Change::Update(Some(value)) => (value, write.expires_at),
             Change::Incr(by) => {
                 let now = self.now.get();
                 let live = keys
@@ -106,7 +101,7 @@ impl Invented {
                     .filter(|entry| entry.expires_at.is_none_or(|at| at > now));
                 // As the store does it: without an end of its own, it ends as before.
                 let expires_at = write.expires_at.or(live.and_then(|entry| entry.expires_at));
-                let sum = match live.map(|entry| &entry.kept.value) {
+                let sum = match live.map(|entry| &entry.value) {
                     None => number(by),
                     Some(Value::Number(base)) => number(base.as_f64().unwrap_or_default() + by),
                     Some(other) => return Err(format!("kv.incr: '{}' is not a number but {other}", write.key)),
@@ -114,8 +109,12 @@ impl Invented {
                 (sum, expires_at)
             }
         };
-        let kept = Kept { value, version };
-        keys.insert(write.key, Entry { kept, expires_at });
+        let kept = Kept {
+            value,
+            version,
+            expires_at,
+        };
+        keys.insert(write.key, kept);
         Ok(())
     }
 
@@ -126,7 +125,7 @@ impl Invented {
         entry
             .expires_at
             .is_none_or(|at| at > self.now.get())
-            .then(|| entry.kept.clone())
+            .then(|| entry.clone())
     }
 
     fn deliver(&self, order: SendOrder) -> Result<Sent, Failure> {

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -19,8 +20,28 @@ const MAX_READS: usize = 4000;
 const MAX_VALUE: usize = 48 * 1024;
 /// Bytes of a key.
 pub(crate) const MAX_KEY: usize = 512;
+/// Changes of one key by `kv.update` that one run may make: all of them are made again when another run was faster.
+const MAX_STEPS: usize = 100;
 /// Entries that `kv.list` answers.
 const MAX_LIST: usize = 1000;
+
+/// A function of the script that makes a new value of one that is there.
+pub(crate) type Step = Rc<dyn Fn(Option<Value>) -> Result<Option<Value>, Refusal>>;
+
+/// What leads from a committed value to the one that the run wants.
+#[derive(Clone)]
+enum Onward {
+    Add(f64),
+    Apply(Step),
+}
+
+/// All changes of a key that are made again if another value is there at the commit.
+#[derive(Clone, Default)]
+struct Steps {
+    steps: Vec<Onward>,
+    /// When the entry ends; `None`: as before.
+    expires_at: Option<i64>,
+}
 
 /// What a run knows and wants of its keys.
 #[derive(Default)]
@@ -30,6 +51,8 @@ pub(super) struct Keys {
     /// Prefixes that were listed whole: what was not in the list was not there.
     lists: RefCell<BTreeSet<String>>,
     writes: RefCell<BTreeMap<String, Pending>>,
+    /// How the updates among the writes came about; kept when the writes are taken.
+    updates: RefCell<HashMap<String, Steps>>,
 }
 
 #[derive(Clone)]
@@ -38,6 +61,8 @@ struct Pending {
     expires_at: Option<i64>,
     /// What the run had read when it wrote: what it reads later of the key is its own.
     expect: Option<Option<u64>>,
+    /// Of an update, the version that its value was made of.
+    base: Option<u64>,
 }
 
 impl Keys {
@@ -46,8 +71,12 @@ impl Keys {
         let writes = self.writes.take().into_iter();
         let writes = writes.map(|(key, pending)| Write {
             key,
-            // Applied to the newest value, whatever it is by then.
-            expect: pending.expect.filter(|_| !matches!(pending.change, Change::Incr(_))),
+            expect: match pending.change {
+                // Applied to the newest value, whatever it is by then.
+                Change::Incr(_) => None,
+                Change::Update(_) => Some(pending.base),
+                Change::Set(_) | Change::Delete => pending.expect,
+            },
             change: pending.change,
             expires_at: pending.expires_at,
         });
@@ -99,6 +128,7 @@ impl Run {
         check_key(&key)?;
         match self.keys.pending(&key).map(|pending| pending.change) {
             Some(Change::Set(value)) => return Ok(Some(value)),
+            Some(Change::Update(value)) => return Ok(value),
             Some(Change::Delete) => return Ok(None),
             Some(Change::Incr(_)) | None => {}
         }
@@ -111,12 +141,7 @@ impl Run {
 
     /// `kv.set`; `ttl` in milliseconds, without one the entry stays.
     pub(crate) fn kv_set(&self, key: String, value: Value, ttl: Option<i64>) -> Result<(), Refusal> {
-        let size = value.to_string().len();
-        if size > MAX_VALUE {
-            return misuse(format!(
-                "kv.set: the value of '{key}' has {size} bytes as JSON; at most {MAX_VALUE} fit"
-            ));
-        }
+        fits("kv.set", &key, &value)?;
         self.write(key, Change::Set(value), self.expiry(ttl))
     }
 
@@ -147,9 +172,30 @@ impl Run {
                 self.write(key, Change::Set(sum.clone()), ends(None))?;
                 return Ok(sum);
             }
+            Some(Pending {
+                change: Change::Update(_),
+                ..
+            }) => None,
             Some(_) | None => self.committed(&key).await?,
         };
         // Looked up again: another branch of the run may have added while this one awaited.
+        if let Some(Pending {
+            change: Change::Update(value),
+            base,
+            expires_at,
+            ..
+        }) = self.keys.pending(&key)
+        {
+            let sum = add(&key, value.as_ref(), by)?;
+            self.step(
+                key,
+                Onward::Add(by),
+                Some(sum.clone()),
+                base,
+                (self.expiry(ttl), expires_at),
+            )?;
+            return Ok(sum);
+        }
         let (before, expires_at) = match self.keys.pending(&key) {
             Some(Pending {
                 change: Change::Incr(before),
@@ -175,8 +221,8 @@ impl Run {
         let writes = self.keys.writes.borrow();
         for (key, pending) in writes.iter().filter(|(key, _)| key.starts_with(&prefix)) {
             match &pending.change {
-                Change::Set(value) => entries.insert(key.clone(), value.clone()),
-                Change::Delete => entries.remove(key),
+                Change::Set(value) | Change::Update(Some(value)) => entries.insert(key.clone(), value.clone()),
+                Change::Delete | Change::Update(None) => entries.remove(key),
                 Change::Incr(by) => entries.insert(key.clone(), add(key, entries.get(key), *by)?),
             };
         }
@@ -202,22 +248,160 @@ impl Run {
         }
         let expect = match writes.get(&key) {
             Some(Pending {
-                change: Change::Set(_) | Change::Delete,
+                change: Change::Set(_) | Change::Delete | Change::Update(_),
                 expect,
                 ..
             }) => *expect,
             _ => self.keys.read(&key),
         };
+        self.keys.updates.borrow_mut().remove(&key);
         writes.insert(
             key,
             Pending {
                 change,
                 expires_at,
                 expect,
+                base: None,
             },
         );
         Ok(())
     }
+
+    /// `kv.update`: answers the new value, made of the newest that is known; if another one is there at the commit, the steps
+    /// are made again from that one, see [`Run::kv_again`].
+    pub(crate) async fn kv_update(&self, key: String, step: Step, ttl: Option<i64>) -> Result<Option<Value>, Refusal> {
+        check_key(&key)?;
+        let known = |change: &Change| !matches!(change, Change::Incr(_));
+        let kept = match self.keys.pending(&key) {
+            Some(pending) if known(&pending.change) => None,
+            // Not noted as read: the run does not rely on it, the function is asked again.
+            _ => self.world().kv_get(key.clone()).await?,
+        };
+        let base = kept.as_ref().map(|kept| kept.version);
+        let ended = kept.as_ref().and_then(|kept| kept.expires_at);
+        let before = kept.map(|kept| kept.value);
+        let ends = self.expiry(ttl);
+        // Looked up again: another branch of the run may have written while this one awaited.
+        let (value, base, ended) = match self.keys.pending(&key) {
+            Some(Pending {
+                change: change @ (Change::Set(_) | Change::Delete),
+                expires_at,
+                ..
+            }) => {
+                let before = match change {
+                    Change::Set(value) => Some(value),
+                    _ => None,
+                };
+                let value = step(before)?;
+                match &value {
+                    Some(value) => {
+                        fits("kv.update", &key, value)?;
+                        self.write(key, Change::Set(value.clone()), ends.or(expires_at))?;
+                    }
+                    None => self.write(key, Change::Delete, None)?,
+                }
+                return Ok(value);
+            }
+            Some(Pending {
+                change: Change::Update(value),
+                base,
+                expires_at,
+                ..
+            }) => (value, base, expires_at),
+            Some(Pending {
+                change: Change::Incr(by),
+                expires_at,
+                ..
+            }) => {
+                let sum = add(&key, before.as_ref(), by)?;
+                self.step(
+                    key.clone(),
+                    Onward::Add(by),
+                    Some(sum.clone()),
+                    base,
+                    (expires_at, ended),
+                )?;
+                (Some(sum), base, expires_at.or(ended))
+            }
+            None => (before, base, ended),
+        };
+        let value = step(value)?;
+        self.step(key, Onward::Apply(step), value.clone(), base, (ends, ended))?;
+        Ok(value)
+    }
+
+    /// Notes one change of a key that is made again at a conflict, and what it comes to now. It ends as the call said, or
+    /// else as before.
+    fn step(
+        &self,
+        key: String,
+        change: Onward,
+        value: Option<Value>,
+        base: Option<u64>,
+        (said, ended): (Option<i64>, Option<i64>),
+    ) -> Result<(), Refusal> {
+        if let Some(value) = &value {
+            fits("kv.update", &key, value)?;
+        }
+        let mut steps = self.keys.updates.borrow().get(&key).cloned().unwrap_or_default();
+        if steps.steps.len() == MAX_STEPS {
+            return misuse(format!(
+                "kv.update: more than {MAX_STEPS} updates of '{key}' in one run"
+            ));
+        }
+        steps.steps.push(change);
+        steps.expires_at = said.or(steps.expires_at);
+        self.write(key.clone(), Change::Update(value), steps.expires_at.or(ended))?;
+        if let Some(pending) = self.keys.writes.borrow_mut().get_mut(&key) {
+            pending.base = base;
+            // Whoever sets it after this has seen what this made of it.
+            pending.expect.get_or_insert(base);
+        }
+        self.keys.updates.borrow_mut().insert(key, steps);
+        Ok(())
+    }
+
+    /// Whether there is anything that [`Run::kv_again`] can make again.
+    pub(crate) fn has_updates(&self) -> bool {
+        !self.keys.updates.borrow().is_empty()
+    }
+
+    /// After a commit that found another value than the one that `kv.update` was made of: the write, made of the newest.
+    pub(crate) async fn kv_again(&self, key: &str) -> Result<Write, Refusal> {
+        let Some(Steps { steps, expires_at }) = self.keys.updates.borrow().get(key).cloned() else {
+            return misuse(format!("kv.update: '{key}' was not updated"));
+        };
+        let kept = self.world().kv_get(key.to_owned()).await?;
+        let version = kept.as_ref().map(|kept| kept.version);
+        let ended = kept.as_ref().and_then(|kept| kept.expires_at);
+        let mut value = kept.map(|kept| kept.value);
+        for step in steps {
+            value = match step {
+                Onward::Add(by) => Some(add(key, value.as_ref(), by)?),
+                Onward::Apply(step) => step(value)?,
+            };
+        }
+        if let Some(value) = &value {
+            fits("kv.update", key, value)?;
+        }
+        Ok(Write {
+            key: key.to_owned(),
+            change: Change::Update(value),
+            expires_at: expires_at.or(ended),
+            expect: Some(version),
+        })
+    }
+}
+
+/// Whether a value is small enough to be kept.
+fn fits(name: &str, key: &str, value: &Value) -> Result<(), Refusal> {
+    let size = value.to_string().len();
+    if size > MAX_VALUE {
+        return misuse(format!(
+            "{name}: the value of '{key}' has {size} bytes as JSON; at most {MAX_VALUE} fit"
+        ));
+    }
+    Ok(())
 }
 
 fn check_key(key: &str) -> Result<(), Refusal> {

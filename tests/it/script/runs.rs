@@ -147,6 +147,37 @@ async fn runs_that_read_and_wrote_the_same_key_lose_no_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_update_is_applied_to_the_newest_value_and_its_run_is_not_run_again() {
+    let bench = Bench::with(&[(
+        "bot",
+        "local runs = 0
+        wharf.on('message', function(msg)
+            runs += 1
+            print(runs)
+            wharf.kv.update('n', function(n) return (n or 0) + 1 end)
+            wharf.kv.incr('runs')
+            wharf.kv.set('run' .. runs, true)
+            msg:reply('counting')
+        end)",
+    )])
+    .await;
+    let held = bench.host.hold("counting");
+    bench.message("a@c.us", "x").await;
+    bench.message("b@c.us", "x").await;
+    bench.message("c@c.us", "x").await;
+    bench.host.until_asked(3).await;
+    for count in 1..=3 {
+        held.notify_one();
+        bench.host.until_sent(move |sent| sent.len() >= count).await;
+    }
+    bench.until_finished("bot").await;
+    assert_eq!(bench.kv("bot", "n").await, Some(json!(3)));
+    assert_eq!(bench.kv("bot", "runs").await, Some(json!(3)));
+    assert_eq!(bench.kv("bot", "run4").await, None, "no run was run again");
+    assert_eq!(bench.host.asked().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_older_than_ten_minutes_come_only_to_filters_that_say_so() {
     let bench = Bench::with(&[
         (

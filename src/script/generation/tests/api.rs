@@ -104,6 +104,7 @@ async fn a_run_reads_back_what_it_wrote_and_nothing_is_kept_of_one_that_fails() 
         Kept {
             value: json!(5),
             version: 9,
+            expires_at: None,
         },
     ));
     let effects = ran(
@@ -226,6 +227,7 @@ async fn what_was_listed_was_read() {
     let kept = |version| Kept {
         value: json!(1),
         version,
+        expires_at: None,
     };
     *world.kept.borrow_mut() = vec![("a/1".into(), kept(7)), ("b".into(), kept(8))];
     let effects = ran(

@@ -15,6 +15,9 @@ use crate::script::AccountState;
 use crate::script::world::{Kept, LogLine};
 
 mod api;
+mod branches;
+mod calc;
+mod kv;
 mod limits;
 mod sandbox;
 
