@@ -128,8 +128,19 @@ pub fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| failed(&error))
 }
 
+/// The error with its causes, but for those that it names itself.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("wharf: {error:#}");
+    eprintln!("wharf: {}", told(error));
     let configuration = error.downcast_ref::<config::Error>().is_some()
         || matches!(error.downcast_ref::<app::Error>(), Some(app::Error::Config(_)));
     if configuration {

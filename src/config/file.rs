@@ -168,7 +168,7 @@ impl File {
             };
             Error::Invalid {
                 place,
-                message: with_suggestion(error.message()),
+                message: plainly(&with_suggestion(error.message())),
             }
         })
     }
@@ -177,6 +177,14 @@ impl File {
 /// The line, counted from 1, of a byte of the text.
 pub(super) fn line_of(text: &str, byte: usize) -> usize {
     text.bytes().take(byte).filter(|b| *b == b'\n').count() + 1
+}
+
+/// Rust's names of types are not everybody's.
+fn plainly(message: &str) -> String {
+    let whole = ["usize", "u64", "u32", "u16", "i64"];
+    whole.iter().fold(message.to_owned(), |message, name| {
+        message.replace(&format!("expected {name}"), "expected a whole number")
+    })
 }
 
 /// Turns serde's "unknown field `a`, expected one of `b`, `c`" into a sentence with the nearest name.

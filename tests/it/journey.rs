@@ -231,6 +231,7 @@ mod browser {
             .unwrap();
         let text = String::from_utf8(missing.stderr).unwrap();
         assert!(text.contains("npm ci") && text.contains("/nowhere/wa.js"), "{text}");
+        assert_eq!(text.matches("os error 2").count(), 1, "a cause is told once: {text}");
 
         let missing = home
             .command(&["run"])
