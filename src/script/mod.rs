@@ -9,10 +9,12 @@
 
 mod api;
 pub mod check;
+mod cron;
 mod dispatch;
 mod error;
 mod filter;
 mod finish;
+mod fired;
 mod folder;
 mod gates;
 mod generation;
@@ -29,6 +31,7 @@ mod reload;
 mod run;
 mod shared;
 mod slot;
+mod timer;
 mod times;
 mod views;
 mod vm;

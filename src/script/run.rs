@@ -15,6 +15,7 @@ use crate::action::{Content, Failure, SendOrder, Sent};
 use crate::event::{AccountId, Event, Source};
 
 use super::meter::Tally;
+use super::timer::Timer;
 use super::vm::Limits;
 use super::world::World;
 use keys::Keys;
@@ -41,6 +42,17 @@ pub(crate) enum Part {
     Handlers,
     /// One gate, by its place among the script's gates.
     Gate(usize),
+    /// The callback of a timer.
+    Timer,
+}
+
+/// What a run is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    /// An event.
+    Event(Arc<Event>),
+    /// A timer; the id of this call of it.
+    Timer(String),
 }
 
 /// A call that the API refuses.
@@ -117,7 +129,7 @@ pub(crate) struct Effects {
 /// What one run has done so far.
 pub(crate) struct Run {
     script: Rc<str>,
-    event: Arc<Event>,
+    cause: Cause,
     part: Part,
     limits: Rc<Limits>,
     world: Rc<dyn World>,
@@ -134,6 +146,7 @@ pub(crate) struct Run {
     branches_made: Cell<usize>,
     sends_made: Cell<usize>,
     sent: RefCell<Vec<String>>,
+    timers: RefCell<Vec<Rc<Timer>>>,
     ended: Cell<bool>,
 }
 
@@ -160,10 +173,10 @@ impl Place {
 }
 
 impl Run {
-    /// A run of `part` of `script` for `event`.
+    /// A run of `part` of `script`.
     pub(crate) fn new(
         script: &Rc<str>,
-        event: Arc<Event>,
+        cause: Cause,
         part: Part,
         limits: &Rc<Limits>,
         world: &Rc<dyn World>,
@@ -171,7 +184,7 @@ impl Run {
     ) -> Rc<Self> {
         Rc::new(Self {
             script: Rc::clone(script),
-            event,
+            cause,
             part,
             limits: Rc::clone(limits),
             world: Rc::clone(world),
@@ -186,13 +199,42 @@ impl Run {
             branches_made: Cell::new(0),
             sends_made: Cell::new(0),
             sent: RefCell::default(),
+            timers: RefCell::default(),
             ended: Cell::new(false),
         })
     }
 
-    /// The event at work.
-    pub(crate) fn event(&self) -> &Arc<Event> {
-        &self.event
+    /// The event at work; `None` in a timer's callback.
+    pub(crate) fn event(&self) -> Option<&Arc<Event>> {
+        match &self.cause {
+            Cause::Event(event) => Some(event),
+            Cause::Timer(_) => None,
+        }
+    }
+
+    /// What it is known by: the event's id, or that of the timer's call.
+    pub(crate) fn id(&self) -> &str {
+        match &self.cause {
+            Cause::Event(event) => &event.id,
+            Cause::Timer(id) => id,
+        }
+    }
+
+    /// Arms a timer when the run has been committed.
+    pub(crate) fn timer(&self, timer: Rc<Timer>) -> Result<(), Refusal> {
+        self.still_open()?;
+        self.timers.borrow_mut().push(timer);
+        Ok(())
+    }
+
+    /// Takes the timers that it made: it has been committed.
+    pub(crate) fn take_timers(&self) -> Vec<Rc<Timer>> {
+        self.timers.take()
+    }
+
+    /// Whether something must be done after it has ended: at a conflict, or when it has been committed.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.has_updates() || !self.timers.borrow().is_empty()
     }
 
     /// Its time.
@@ -237,7 +279,7 @@ impl Run {
     /// The name of the branch that the handlers themselves are.
     pub(crate) fn first_branch(&self) -> String {
         match self.part {
-            Part::Handlers => "main".to_owned(),
+            Part::Handlers | Part::Timer => "main".to_owned(),
             Part::Gate(place) => format!("gate{place}"),
         }
     }
@@ -275,7 +317,7 @@ impl Run {
             *count
         };
         let order = SendOrder {
-            key: format!("{}/{}/{branch}/send/{account}/{to}/{n}", self.script, self.event.id),
+            key: format!("{}/{}/{branch}/send/{account}/{to}/{n}", self.script, self.id()),
             account,
             to,
             content,

@@ -8,4 +8,5 @@ mod queue;
 mod recorder;
 mod runs;
 mod stuck;
+mod timers;
 mod tries;

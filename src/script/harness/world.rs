@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
@@ -208,6 +209,13 @@ impl World for Invented {
             .take(limit)
             .collect();
         async move { Ok(found) }.boxed_local()
+    }
+
+    /// Lets as much time of the test pass.
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
+        let time = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.now.set(self.now.get().saturating_add(time));
+        async {}.boxed_local()
     }
 
     fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {
