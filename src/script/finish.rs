@@ -8,11 +8,11 @@ use serde_json::json;
 
 use crate::action::SendOrder;
 use crate::event::{Draft, Event, Kind};
-use crate::store::{Batch, DeadRun, Expect, FailedRun, Intent, KvOp, KvWrite, NewEvent, Post};
+use crate::store::{Batch, DeadRun, Expect, FailedRun, Intent, KvOp, KvWrite, NewEvent, NewJob, Post};
 
 use super::error::Fault;
 use super::live::now;
-use super::run::{Change, Effects};
+use super::run::{Change, Effects, Later};
 use super::shared::host_event;
 
 /// The name of what orders an event among others: its chat; without one, its account; without either, the host.
@@ -43,6 +43,14 @@ pub(crate) fn keep(batch: &mut Batch, script: &str, event: Option<&Event>, effec
             key: write.key,
             op,
             expires_at: write.expires_at,
+        });
+    }
+    for Later { name, due, data } in effects.jobs {
+        batch.jobs.push(NewJob {
+            script: script.to_owned(),
+            name,
+            due,
+            data,
         });
     }
     for posted in effects.posts {

@@ -186,6 +186,11 @@ pub(crate) fn load(source: &Source, setup: Setup) -> Result<Generation, LoadErro
         handlers,
         gates,
     } = registered;
+    for (kind, filter) in outline.handlers.iter_mut().chain(&mut outline.gates) {
+        if matches!(kind, Kind::Job(_)) {
+            *filter = std::mem::take(filter).of_script(&source.name);
+        }
+    }
     outline.timers = desk.timers().describe();
     if handlers.is_empty() && gates.is_empty() && outline.timers.is_empty() {
         return Err(refuse(
@@ -206,6 +211,11 @@ pub(crate) fn load(source: &Source, setup: Setup) -> Result<Generation, LoadErro
 }
 
 impl Generation {
+    /// The script's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.script
+    }
+
     /// Which handlers and gates it has.
     pub(crate) fn outline(&self) -> &Outline {
         &self.outline

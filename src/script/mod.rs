@@ -20,6 +20,7 @@ mod gates;
 mod generation;
 pub mod harness;
 mod host;
+mod jobs;
 mod listing;
 mod live;
 mod manifest;
@@ -143,6 +144,7 @@ impl Scripts {
         gates.begin(began);
         tracker.spawn(Arc::clone(&gates).run());
         tracker.spawn(reload.run());
+        tracker.spawn(jobs::run(Arc::clone(&shared)));
         let scripts = Scripts {
             slots,
             stop,

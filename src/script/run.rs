@@ -7,13 +7,17 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::action::{Content, Failure, SendOrder, Sent};
 use crate::event::{AccountId, Event, Source};
 
+use crate::store::JOB_MAX;
+
+use super::jobs::OWNER;
 use super::meter::Tally;
 use super::timer::Timer;
 use super::vm::Limits;
@@ -25,6 +29,8 @@ mod keys;
 
 /// Deliveries that one run may post.
 pub(crate) const MAX_POSTS: usize = 16;
+/// Jobs that one run may make.
+pub(crate) const MAX_JOBS: usize = 16;
 /// Bytes of one delivery's body.
 pub(crate) const MAX_BODY: usize = 256 * 1024;
 /// Messages that one run may send, as many as keys: with the keys and posts, the rows of its commit stay well below the 512
@@ -113,6 +119,17 @@ pub(crate) struct Posted {
     pub(crate) body: Vec<u8>,
 }
 
+/// An event that a run wants this script to be sent later.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Later {
+    /// The event is `job.NAME`.
+    pub(crate) name: String,
+    /// When, in milliseconds since 1970.
+    pub(crate) due: i64,
+    /// Its fields.
+    pub(crate) data: Map<String, Value>,
+}
+
 /// All that a run that ended well wants kept, in one commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Effects {
@@ -120,6 +137,8 @@ pub(crate) struct Effects {
     pub(crate) writes: Vec<Write>,
     /// Deliveries, in order.
     pub(crate) posts: Vec<Posted>,
+    /// Events to come, in order.
+    pub(crate) jobs: Vec<Later>,
     /// Sends of a gate, to be carried out after the commit.
     pub(crate) queued: Vec<SendOrder>,
     /// Keys of the sends that were made: a repeat of this run will not come, so their answers need not be kept.
@@ -137,6 +156,7 @@ pub(crate) struct Run {
     place: Place,
     keys: Keys,
     posts: RefCell<Vec<Posted>>,
+    jobs: RefCell<Vec<Later>>,
     queued: RefCell<Vec<SendOrder>>,
     queued_bytes: Cell<usize>,
     /// How many each branch has sent, by account and chat.
@@ -192,6 +212,7 @@ impl Run {
             place,
             keys: Keys::default(),
             posts: RefCell::default(),
+            jobs: RefCell::default(),
             queued: RefCell::default(),
             queued_bytes: Cell::new(0),
             sends: RefCell::default(),
@@ -253,6 +274,7 @@ impl Run {
         Effects {
             writes: self.keys.take(),
             posts: self.posts.take(),
+            jobs: self.jobs.take(),
             queued: self.queued.take(),
             sent: self.sent.take(),
         }
@@ -273,6 +295,31 @@ impl Run {
             return misuse(format!("webhook.post: more than {MAX_POSTS} deliveries in one run"));
         }
         posts.push(Posted { endpoint, body });
+        Ok(())
+    }
+
+    /// `later`
+    pub(crate) fn later(&self, wait: Duration, name: String, mut data: Map<String, Value>) -> Result<(), Refusal> {
+        self.still_open()?;
+        if data.insert(OWNER.to_owned(), Value::Null).is_some() {
+            return misuse(format!(
+                "later: the data cannot have '{OWNER}', which names this script in the event"
+            ));
+        }
+        data.remove(OWNER);
+        let size = serde_json::to_string(&data).map_or(0, |text| text.len());
+        if size > JOB_MAX {
+            return misuse(format!(
+                "later: the data has {size} bytes as JSON; at most {JOB_MAX} fit"
+            ));
+        }
+        let mut jobs = self.jobs.borrow_mut();
+        if jobs.len() == MAX_JOBS {
+            return misuse(format!("later: more than {MAX_JOBS} jobs in one run"));
+        }
+        let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        let due = self.world.now().saturating_add(wait);
+        jobs.push(Later { name, due, data });
         Ok(())
     }
 

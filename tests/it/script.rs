@@ -3,6 +3,7 @@
 mod bench;
 mod edits;
 mod gates;
+mod jobs;
 mod limits;
 mod queue;
 mod recorder;

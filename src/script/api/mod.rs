@@ -37,6 +37,7 @@ pub(crate) mod crypto;
 pub(crate) mod event;
 pub(crate) mod json;
 pub(crate) mod kv;
+pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod on;
 pub(crate) mod time;
@@ -79,6 +80,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         config::ROWS,
         branch::ROWS,
         timer::ROWS,
+        later::ROWS,
         time::ROWS,
         json::ROWS,
         crypto::ROWS,

@@ -22,12 +22,14 @@ use crate::script::api::convert;
 use crate::script::error::suggestion;
 use crate::script::filter::parse_duration;
 use crate::script::generation::{self, Generation, Setup};
+use crate::script::jobs;
 use crate::script::listing;
-use crate::script::run::Place;
+use crate::script::run::{Later, Place};
 use crate::script::timer::Due;
 use crate::script::times::Times;
 use crate::script::vm::Limits;
 use crate::script::world::World;
+use crate::store::Job;
 
 use super::expect;
 use super::world::Invented;
@@ -219,6 +221,19 @@ impl Bot {
         Ok(())
     }
 
+    /// A job is due.
+    async fn job(&self, job: Later) -> mlua::Result<()> {
+        let event = jobs::event(&Job {
+            id: String::new(),
+            script: self.generation.name().to_owned(),
+            name: job.name,
+            due: job.due,
+            data: job.data,
+        });
+        self.happen(event.event, None, event.timestamp, event.origin, event.data)
+            .await
+    }
+
     /// Calls a timer, once.
     async fn fire(&self, due: Due) {
         let number = self.events.get() + 1;
@@ -284,6 +299,10 @@ impl Bot {
     pub(super) async fn event(&self, name: &str, data: Map<String, Value>) -> mlua::Result<()> {
         let known = crate::event::names();
         let kind = Kind::parse(name).ok_or_else(|| wrong(format!("no event '{name}'{}", suggestion(name, known))))?;
+        let mut data = data;
+        if matches!(kind, Kind::Job(_)) {
+            data.insert(jobs::OWNER.to_owned(), self.generation.name().into());
+        }
         let account = name.starts_with("account.").then(|| self.world.first_account());
         self.happen(kind, account, self.world.now(), Origin::Live, data).await
     }
@@ -299,6 +318,15 @@ impl Bot {
                     .filter_map(|(lane, queue)| Some((queue.front()?.due, lane.clone())));
                 heads.min().filter(|(due, _)| *due <= end)
             };
+            let (job, first) = (self.world.next_job().filter(|at| *at <= end), due.as_ref());
+            if let Some(at) = job.filter(|at| first.is_none_or(|(due, _)| at <= due)) {
+                self.still_fine()?;
+                self.world.set_now(at.max(self.world.now()));
+                if let Some(job) = self.world.take_job() {
+                    self.job(job).await?;
+                }
+                continue;
+            }
             let timer = self.generation.timers().next().filter(|at| *at <= end);
             if let Some(at) = timer.filter(|at| due.as_ref().is_none_or(|(due, _)| at <= due)) {
                 self.still_fine()?;
