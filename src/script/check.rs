@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
@@ -151,6 +152,10 @@ impl World for Dry {
 
     fn kv_list(&self, _: String, _: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>> {
         nothing()
+    }
+
+    fn sleep(&self, _: Duration) -> LocalBoxFuture<'static, ()> {
+        async {}.boxed_local()
     }
 
     fn send(&self, _: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {

@@ -58,6 +58,17 @@ impl Fault {
         Self::at(FaultKind::Killed, kill.to_string(), own_frames(place), source)
     }
 
+    /// A failure of a version that is gone.
+    pub(crate) fn nowhere(message: String) -> Self {
+        Self {
+            kind: FaultKind::Raised,
+            file: "a version that is gone".to_owned(),
+            line: None,
+            message,
+            stack: String::new(),
+        }
+    }
+
     /// A run that failed outside of Lua.
     pub(crate) fn told(kind: FaultKind, message: String, source: &Source) -> Self {
         Self::at(kind, message, String::new(), source)

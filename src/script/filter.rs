@@ -11,6 +11,7 @@ use crate::config;
 use crate::event::Event;
 
 use super::error::suggestion;
+use super::jobs::OWNER;
 
 /// The keys of a filter, and when an event passes each.
 pub(crate) const KEYS: &[(&str, &str)] = &[
@@ -38,6 +39,8 @@ pub(crate) const DEFAULT_MAX_AGE: Duration = Duration::from_secs(600);
 /// Which events a handler gets, beside their name. Absent keys match everything.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Filter {
+    /// Jobs go to the script that made them.
+    owner: Option<String>,
     account: Option<Vec<String>>,
     chat: Option<Vec<String>>,
     from: Option<Vec<String>>,
@@ -97,10 +100,19 @@ impl Filter {
         Ok(filter)
     }
 
+    /// The same, for the jobs of one script.
+    pub(crate) fn of_script(self, name: &str) -> Self {
+        Self {
+            owner: Some(name.to_owned()),
+            ..self
+        }
+    }
+
     /// Whether the event passes, leaving its age aside.
     pub(crate) fn matches(&self, event: &Event) -> bool {
         let chat = event.chat();
-        among(&self.account, event.account.as_ref().map(|id| id.as_str()))
+        self.owner.as_ref().is_none_or(|owner| event.text(OWNER) == Some(owner))
+            && among(&self.account, event.account.as_ref().map(|id| id.as_str()))
             && among(&self.chat, chat)
             && self
                 .from

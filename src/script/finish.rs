@@ -8,11 +8,11 @@ use serde_json::json;
 
 use crate::action::SendOrder;
 use crate::event::{Draft, Event, Kind};
-use crate::store::{Batch, DeadRun, Expect, FailedRun, Intent, KvOp, KvWrite, NewEvent, Post};
+use crate::store::{Batch, DeadRun, Expect, FailedRun, Intent, KvOp, KvWrite, NewEvent, NewJob, Post};
 
 use super::error::Fault;
 use super::live::now;
-use super::run::{Change, Effects};
+use super::run::{Change, Effects, Later};
 use super::shared::host_event;
 
 /// The name of what orders an event among others: its chat; without one, its account; without either, the host.
@@ -21,8 +21,8 @@ pub(crate) fn lane(event: &Event) -> String {
     format!("{account}/{}", event.chat().unwrap_or_default())
 }
 
-/// Puts what a run wants kept into a batch.
-pub(crate) fn keep(batch: &mut Batch, script: &str, event: &Event, effects: Effects) {
+/// Puts what a run wants kept into a batch; `event` is `None` for a timer's.
+pub(crate) fn keep(batch: &mut Batch, script: &str, event: Option<&Event>, effects: Effects) {
     for write in effects.writes {
         let space = script.to_owned();
         if let Some(version) = write.expect {
@@ -45,13 +45,21 @@ pub(crate) fn keep(batch: &mut Batch, script: &str, event: &Event, effects: Effe
             expires_at: write.expires_at,
         });
     }
+    for Later { name, due, data } in effects.jobs {
+        batch.jobs.push(NewJob {
+            script: script.to_owned(),
+            name,
+            due,
+            data,
+        });
+    }
     for posted in effects.posts {
         batch.posts.push(Post {
             endpoint: posted.endpoint,
-            chat_key: lane(event),
+            chat_key: event.map_or_else(|| format!("/{script}"), lane),
             body: posted.body,
             script: Some(script.to_owned()),
-            event_id: Some(event.id.clone()),
+            event_id: event.map(|event| event.id.clone()),
         });
     }
     batch.intents.extend(effects.sent.into_iter().map(|key| (key, None)));
@@ -111,13 +119,19 @@ pub(crate) fn after(retries: &[Duration], tries: u32, script: &str, offset: u64,
 }
 
 /// `script.error`, unless the failed run was itself about such an event.
-pub(crate) fn error_event(script: &str, generation: u64, event: &Event, fault: &Fault, tries: u32) -> Option<NewEvent> {
-    if about_scripts(event) {
+pub(crate) fn error_event(
+    script: &str,
+    generation: u64,
+    event: Option<&Event>,
+    fault: &Fault,
+    tries: u32,
+) -> Option<NewEvent> {
+    if event.is_some_and(about_scripts) {
         return None;
     }
     let data = json!({
         "script": script, "generation": generation, "message": fault.message, "file": fault.file, "line": fault.line,
-        "event": event.id, "try": tries,
+        "event": event.map(|event| &event.id), "try": tries,
     });
     let draft: Draft = host_event("script.error", &data);
     Some(NewEvent { draft, once: None })

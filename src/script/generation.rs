@@ -16,7 +16,8 @@ use super::error::{Fault, FaultKind};
 use super::filter::Filter;
 use super::meter::{Kill, Meter, Tally};
 use super::permissions::Permissions;
-use super::run::{Effects, Part, Place, Refusal, Run, Write};
+use super::run::{Cause, Effects, Part, Place, Refusal, Run, Write};
+use super::timer::{Timer, Timers};
 use super::vm::{self, Limits};
 use super::world::World;
 
@@ -100,6 +101,8 @@ pub(crate) struct Outline {
     pub(crate) handlers: Vec<(Kind, Filter)>,
     /// Event and filter of each gate.
     pub(crate) gates: Vec<(Kind, Filter)>,
+    /// Timers that the file makes: `every 5m`.
+    pub(crate) timers: Vec<String>,
 }
 
 impl Outline {
@@ -126,6 +129,7 @@ impl Outline {
                     .iter()
                     .map(|(event, filter)| format!("on {event}{filter}")),
             )
+            .chain(self.timers.iter().cloned())
             .collect()
     }
 }
@@ -178,14 +182,20 @@ pub(crate) fn load(source: &Source, setup: Setup) -> Result<Generation, LoadErro
         return Err(refuse(fault.line, fault.message));
     }
     let Registered {
-        outline,
+        mut outline,
         handlers,
         gates,
     } = registered;
-    if handlers.is_empty() && gates.is_empty() {
+    for (kind, filter) in outline.handlers.iter_mut().chain(&mut outline.gates) {
+        if matches!(kind, Kind::Job(_)) {
+            *filter = std::mem::take(filter).of_script(&source.name);
+        }
+    }
+    outline.timers = desk.timers().describe();
+    if handlers.is_empty() && gates.is_empty() && outline.timers.is_empty() {
         return Err(refuse(
             None,
-            "it registers no handler: nothing calls wharf.on or wharf.gate".to_owned(),
+            "it registers no handler: nothing calls wharf.on, wharf.gate or a timer".to_owned(),
         ));
     }
     Ok(Generation {
@@ -201,6 +211,11 @@ pub(crate) fn load(source: &Source, setup: Setup) -> Result<Generation, LoadErro
 }
 
 impl Generation {
+    /// The script's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.script
+    }
+
     /// Which handlers and gates it has.
     pub(crate) fn outline(&self) -> &Outline {
         &self.outline
@@ -220,6 +235,7 @@ impl Generation {
     ///
     /// # Errors
     /// The fault of the first that fails; then nothing of the run may be kept.
+    #[cfg(test)]
     pub(crate) async fn run(&self, event: &Arc<Event>, any_age: bool, place: Place) -> Result<Effects, Fault> {
         Ok(self.run_to_commit(event, any_age, place).await?.0)
     }
@@ -235,7 +251,7 @@ impl Generation {
         place: Place,
     ) -> Result<(Effects, Rc<Run>), Fault> {
         let handlers = self.matching(event, any_age);
-        let run = self.begin(event, Part::Handlers, place);
+        let run = self.begin(Cause::Event(Arc::clone(event)), Part::Handlers, place);
         let object = event_object(&self.lua, &self.desk, event).map_err(|error| self.fault(&error))?;
         for at in handlers {
             let Some(handler) = self.handlers.get(at) else { continue };
@@ -266,6 +282,7 @@ impl Generation {
     ///
     /// # Errors
     /// Its fault; the event passes then.
+    #[cfg(test)]
     pub(crate) async fn gate(&self, event: &Arc<Event>, gate: usize) -> Result<(bool, Effects), Fault> {
         let (stopped, effects, _) = self.gate_to_commit(event, gate).await?;
         Ok((stopped, effects))
@@ -280,7 +297,7 @@ impl Generation {
         event: &Arc<Event>,
         gate: usize,
     ) -> Result<(bool, Effects, Rc<Run>), Fault> {
-        let run = self.begin(event, Part::Gate(gate), Place::free());
+        let run = self.begin(Cause::Event(Arc::clone(event)), Part::Gate(gate), Place::free());
         let Some(handler) = self.gates.get(gate) else {
             return Ok((false, run.finish(), run));
         };
@@ -290,15 +307,29 @@ impl Generation {
         Ok((self.desk.is_stop(&answer), run.finish(), run))
     }
 
-    fn begin(&self, event: &Arc<Event>, part: Part, place: Place) -> Rc<Run> {
-        Run::new(
-            &self.script,
-            Arc::clone(event),
-            part,
-            &self.limits,
-            self.desk.world(),
-            place,
-        )
+    /// Runs the callback of a timer. `id` stands for this call in the keys of its sends.
+    ///
+    /// # Errors
+    /// Its fault; nothing of the run may be kept.
+    pub(crate) async fn fire(&self, timer: &Timer, id: &str) -> Result<(Effects, Rc<Run>), Fault> {
+        let run = self.begin(Cause::Timer(id.to_owned()), Part::Timer, Place::free());
+        let call = timer.function.call_async::<()>(());
+        self.drive(&run, self.limits.wall, call).await?;
+        Ok((run.finish(), run))
+    }
+
+    /// Its timers.
+    pub(crate) fn timers(&self) -> &Rc<Timers> {
+        self.desk.timers()
+    }
+
+    /// A run has been committed: arms the timers that it made.
+    pub(crate) fn committed(&self, run: &Run) {
+        self.timers().arm(run.take_timers(), self.desk.world().now());
+    }
+
+    fn begin(&self, cause: Cause, part: Part, place: Place) -> Rc<Run> {
+        Run::new(&self.script, cause, part, &self.limits, self.desk.world(), place)
     }
 
     async fn drive<T>(

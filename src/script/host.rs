@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio::runtime::Builder;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,8 +19,13 @@ use super::error::Fault;
 use super::generation::{self, Generation, LoadError, Outline, Setup, Source};
 use super::live::Live;
 use super::permissions::Permissions;
-use super::run::{Change, Effects, Place, Write};
+use super::run::{Change, Effects, Place, Run, Write};
 use super::vm::Limits;
+
+mod timers;
+
+pub(crate) use timers::Fired;
+use timers::Phase;
 
 /// Jobs that may wait for the thread; when it is full its dispatch waits, and the journal is the buffer.
 const MAILBOX: usize = 256;
@@ -44,6 +49,7 @@ pub(crate) struct Runner {
     plan: Arc<Plan>,
     outline: Outline,
     jobs: mpsc::Sender<Job>,
+    phase: watch::Sender<Phase>,
     cut: CancellationToken,
     ended: CancellationToken,
 }
@@ -66,14 +72,19 @@ pub(crate) struct Ran {
     pub(crate) effects: Effects,
     /// Whether a gate stopped the event.
     pub(crate) stopped: bool,
-    /// Who makes its updates again; `None` if it has none.
-    updates: Option<mpsc::Sender<Again>>,
+    /// Who waits for what becomes of it; `None` if nobody does.
+    asked: Option<mpsc::Sender<Ask>>,
 }
 
-/// A key whose update is to be made again.
-struct Again {
-    key: String,
-    answer: oneshot::Sender<Result<Write, Fault>>,
+/// What the VM is asked after a run has ended.
+enum Ask {
+    /// To make the update of a key again.
+    Update {
+        key: String,
+        answer: oneshot::Sender<Result<Write, Fault>>,
+    },
+    /// To arm the timers that it made.
+    Committed,
 }
 
 impl Ran {
@@ -82,7 +93,31 @@ impl Ran {
         Self {
             effects,
             stopped: false,
-            updates: None,
+            asked: None,
+        }
+    }
+
+    fn new(stopped: bool, effects: Effects, run: &Run) -> (Self, Option<mpsc::Receiver<Ask>>) {
+        let (asked, asks) = match run.is_awaited() {
+            true => {
+                let (asked, asks) = mpsc::channel(1);
+                (Some(asked), Some(asks))
+            }
+            false => (None, None),
+        };
+        let ran = Self {
+            effects,
+            stopped,
+            asked,
+        };
+        (ran, asks)
+    }
+
+    /// Its commit is kept: what it wanted done then is done.
+    pub(crate) fn committed(&self) {
+        if let Some(asked) = &self.asked {
+            // Each question is answered before the next, so there is room; a VM that has ended has no timers.
+            asked.try_send(Ask::Committed).ok();
         }
     }
 
@@ -94,12 +129,12 @@ impl Ran {
     pub(crate) async fn update_again(&mut self, key: &str) -> Result<Result<bool, Fault>, Gone> {
         let write = self.effects.writes.iter_mut().find(|write| write.key == key);
         let write = write.filter(|write| matches!(write.change, Change::Update(_)));
-        let (Some(write), Some(updates)) = (write, &self.updates) else {
+        let (Some(write), Some(asked)) = (write, &self.asked) else {
             return Ok(Ok(false));
         };
         let (answer, answered) = oneshot::channel();
         let key = key.to_owned();
-        updates.send(Again { key, answer }).await.map_err(|_| Gone)?;
+        asked.send(Ask::Update { key, answer }).await.map_err(|_| Gone)?;
         Ok(answered.await.map_err(|_| Gone)?.map(|made| {
             *write = made;
             true
@@ -129,13 +164,17 @@ impl Runner {
         number: u64,
         world: Live,
         tracker: &TaskTracker,
-    ) -> Result<Arc<Self>, LoadError> {
+    ) -> Result<(Arc<Self>, mpsc::Receiver<Fired>), LoadError> {
         let (jobs, mailbox) = mpsc::channel(MAILBOX);
+        let (fired, calls) = mpsc::channel(MAILBOX);
+        let phase = watch::Sender::new(Phase::Loaded);
         let (loaded, outline) = oneshot::channel();
         let cut = CancellationToken::new();
         let thread = Thread {
             plan: Arc::clone(&plan),
             mailbox,
+            phase: phase.subscribe(),
+            fired,
             cut: cut.clone(),
         };
         // Held by the thread, so that shutdown waits for it.
@@ -156,14 +195,26 @@ impl Runner {
         let outline = outline
             .await
             .map_err(|_| refuse("its thread ended while it loaded".to_owned()))??;
-        Ok(Arc::new(Self {
+        let runner = Arc::new(Self {
             number,
             plan,
             outline,
             jobs,
+            phase,
             cut,
             ended,
-        }))
+        });
+        Ok((runner, calls))
+    }
+
+    /// It is in force: its timers run from now on.
+    pub(crate) fn put_in_force(&self) {
+        self.phase.send_replace(Phase::InForce);
+    }
+
+    /// It is not in force any more: its timers are gone, its runs may end.
+    pub(crate) fn retire(&self) {
+        self.phase.send_replace(Phase::Retired);
     }
 
     /// Counts the versions of the script.
@@ -216,6 +267,8 @@ impl Runner {
 struct Thread {
     plan: Arc<Plan>,
     mailbox: mpsc::Receiver<Job>,
+    phase: watch::Receiver<Phase>,
+    fired: mpsc::Sender<Fired>,
     cut: CancellationToken,
 }
 
@@ -248,13 +301,20 @@ impl Thread {
         };
         if loaded.send(Ok(generation.outline().clone())).is_ok() {
             let local = LocalSet::new();
-            local.block_on(&runtime, serve(generation, self.mailbox, self.cut));
+            let under_way = TaskTracker::new();
+            let clock = timers::run(Rc::clone(&generation), self.phase, self.fired, under_way.clone());
+            local.spawn_local(clock);
+            local.block_on(&runtime, serve(generation, self.mailbox, self.cut, under_way));
         }
     }
 }
 
-async fn serve(generation: Rc<Generation>, mut mailbox: mpsc::Receiver<Job>, cut: CancellationToken) {
-    let under_way = TaskTracker::new();
+async fn serve(
+    generation: Rc<Generation>,
+    mut mailbox: mpsc::Receiver<Job>,
+    cut: CancellationToken,
+    under_way: TaskTracker,
+) {
     loop {
         let job = tokio::select! {
             job = mailbox.recv() => job,
@@ -263,6 +323,7 @@ async fn serve(generation: Rc<Generation>, mut mailbox: mpsc::Receiver<Job>, cut
         let Some(job) = job else { break };
         under_way.spawn_local(handle(Rc::clone(&generation), job));
     }
+    generation.timers().close();
     under_way.close();
     tokio::select! {
         () = under_way.wait() => {}
@@ -300,22 +361,20 @@ async fn handle(generation: Rc<Generation>, mut job: Job) {
             return;
         }
     };
-    let (updates, asked) = match run.has_updates() {
-        true => {
-            let (updates, asked) = mpsc::channel(1);
-            (Some(updates), Some(asked))
-        }
-        false => (None, None),
-    };
-    let ran = Ran {
-        effects,
-        stopped,
-        updates,
-    };
+    let (ran, asks) = Ran::new(stopped, effects, &run);
     job.answer.send(Ok(ran)).ok();
-    let Some(mut asked) = asked else { return };
-    // Until the run is committed, or given up.
-    while let Some(Again { key, answer }) = asked.recv().await {
-        answer.send(generation.update_again(&run, &key).await).ok();
+    until_committed(&generation, &run, asks).await;
+}
+
+/// Answers for a run that has ended until it is committed, or given up.
+async fn until_committed(generation: &Generation, run: &Rc<Run>, asks: Option<mpsc::Receiver<Ask>>) {
+    let Some(mut asks) = asks else { return };
+    while let Some(ask) = asks.recv().await {
+        match ask {
+            Ask::Update { key, answer } => {
+                answer.send(generation.update_again(run, &key).await).ok();
+            }
+            Ask::Committed => return generation.committed(run),
+        }
     }
 }

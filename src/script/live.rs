@@ -4,7 +4,7 @@
 //! runtime, and ends when the run that asked ends.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -154,6 +154,10 @@ impl World for Live {
                 .map(|(key, entry)| Ok((key, kept(&entry)?)))
                 .collect()
         })
+    }
+
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
+        tokio::time::sleep(time).boxed_local()
     }
 
     fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {

@@ -9,15 +9,18 @@
 
 mod api;
 pub mod check;
+mod cron;
 mod dispatch;
 mod error;
 mod filter;
 mod finish;
+mod fired;
 mod folder;
 mod gates;
 mod generation;
 pub mod harness;
 mod host;
+mod jobs;
 mod listing;
 mod live;
 mod manifest;
@@ -29,6 +32,7 @@ mod reload;
 mod run;
 mod shared;
 mod slot;
+mod timer;
 mod times;
 mod views;
 mod vm;
@@ -140,6 +144,7 @@ impl Scripts {
         gates.begin(began);
         tracker.spawn(Arc::clone(&gates).run());
         tracker.spawn(reload.run());
+        tracker.spawn(jobs::run(Arc::clone(&shared)));
         let scripts = Scripts {
             slots,
             stop,

@@ -282,6 +282,18 @@ impl Reload {
             .store
             .intents_with_prefix(&format!("{}/", slot.name))
             .await?;
+        // Calls of timers are not repeated: what one of them left that was cut off is nobody's any more.
+        let (timers, intents): (Vec<_>, Vec<_>) = intents.into_iter().partition(|intent| is_timers(&intent.key));
+        for some in timers.chunks(FORGET_AT_ONCE) {
+            let before = some
+                .iter()
+                .filter(|intent| self.since.is_none_or(|since| intent.made_at < since));
+            let batch = Batch {
+                intents: before.map(|intent| (intent.key.clone(), None)).collect(),
+                ..Batch::default()
+            };
+            self.shared.store.commit(batch).await?;
+        }
         let queued = intents.into_iter().filter(|intent| is_gates(&intent.key));
         // What was made since then is in the queue, or has just left it.
         let before = queued.filter(|intent| self.since.is_none_or(|since| intent.made_at < since));
@@ -298,6 +310,14 @@ impl Reload {
         }
         Ok(())
     }
+}
+
+/// Intents that are removed in one commit.
+const FORGET_AT_ONCE: usize = 100;
+
+/// Whether a send's key is of a timer's call: `SCRIPT/timer_ID/…`.
+fn is_timers(key: &str) -> bool {
+    key.split('/').nth(1).is_some_and(|run| run.starts_with("timer_"))
 }
 
 /// Whether a send's key is a gate's: `SCRIPT/EVENT/gateN/…`.

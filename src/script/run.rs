@@ -7,14 +7,19 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::action::{Content, Failure, SendOrder, Sent};
 use crate::event::{AccountId, Event, Source};
 
+use crate::store::JOB_MAX;
+
+use super::jobs::OWNER;
 use super::meter::Tally;
+use super::timer::Timer;
 use super::vm::Limits;
 use super::world::World;
 use keys::Keys;
@@ -24,6 +29,8 @@ mod keys;
 
 /// Deliveries that one run may post.
 pub(crate) const MAX_POSTS: usize = 16;
+/// Jobs that one run may make.
+pub(crate) const MAX_JOBS: usize = 16;
 /// Bytes of one delivery's body.
 pub(crate) const MAX_BODY: usize = 256 * 1024;
 /// Messages that one run may send, as many as keys: with the keys and posts, the rows of its commit stay well below the 512
@@ -41,6 +48,17 @@ pub(crate) enum Part {
     Handlers,
     /// One gate, by its place among the script's gates.
     Gate(usize),
+    /// The callback of a timer.
+    Timer,
+}
+
+/// What a run is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    /// An event.
+    Event(Arc<Event>),
+    /// A timer; the id of this call of it.
+    Timer(String),
 }
 
 /// A call that the API refuses.
@@ -101,6 +119,17 @@ pub(crate) struct Posted {
     pub(crate) body: Vec<u8>,
 }
 
+/// An event that a run wants this script to be sent later.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Later {
+    /// The event is `job.NAME`.
+    pub(crate) name: String,
+    /// When, in milliseconds since 1970.
+    pub(crate) due: i64,
+    /// Its fields.
+    pub(crate) data: Map<String, Value>,
+}
+
 /// All that a run that ended well wants kept, in one commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Effects {
@@ -108,6 +137,8 @@ pub(crate) struct Effects {
     pub(crate) writes: Vec<Write>,
     /// Deliveries, in order.
     pub(crate) posts: Vec<Posted>,
+    /// Events to come, in order.
+    pub(crate) jobs: Vec<Later>,
     /// Sends of a gate, to be carried out after the commit.
     pub(crate) queued: Vec<SendOrder>,
     /// Keys of the sends that were made: a repeat of this run will not come, so their answers need not be kept.
@@ -117,7 +148,7 @@ pub(crate) struct Effects {
 /// What one run has done so far.
 pub(crate) struct Run {
     script: Rc<str>,
-    event: Arc<Event>,
+    cause: Cause,
     part: Part,
     limits: Rc<Limits>,
     world: Rc<dyn World>,
@@ -125,6 +156,7 @@ pub(crate) struct Run {
     place: Place,
     keys: Keys,
     posts: RefCell<Vec<Posted>>,
+    jobs: RefCell<Vec<Later>>,
     queued: RefCell<Vec<SendOrder>>,
     queued_bytes: Cell<usize>,
     /// How many each branch has sent, by account and chat.
@@ -134,6 +166,7 @@ pub(crate) struct Run {
     branches_made: Cell<usize>,
     sends_made: Cell<usize>,
     sent: RefCell<Vec<String>>,
+    timers: RefCell<Vec<Rc<Timer>>>,
     ended: Cell<bool>,
 }
 
@@ -160,10 +193,10 @@ impl Place {
 }
 
 impl Run {
-    /// A run of `part` of `script` for `event`.
+    /// A run of `part` of `script`.
     pub(crate) fn new(
         script: &Rc<str>,
-        event: Arc<Event>,
+        cause: Cause,
         part: Part,
         limits: &Rc<Limits>,
         world: &Rc<dyn World>,
@@ -171,7 +204,7 @@ impl Run {
     ) -> Rc<Self> {
         Rc::new(Self {
             script: Rc::clone(script),
-            event,
+            cause,
             part,
             limits: Rc::clone(limits),
             world: Rc::clone(world),
@@ -179,6 +212,7 @@ impl Run {
             place,
             keys: Keys::default(),
             posts: RefCell::default(),
+            jobs: RefCell::default(),
             queued: RefCell::default(),
             queued_bytes: Cell::new(0),
             sends: RefCell::default(),
@@ -186,13 +220,42 @@ impl Run {
             branches_made: Cell::new(0),
             sends_made: Cell::new(0),
             sent: RefCell::default(),
+            timers: RefCell::default(),
             ended: Cell::new(false),
         })
     }
 
-    /// The event at work.
-    pub(crate) fn event(&self) -> &Arc<Event> {
-        &self.event
+    /// The event at work; `None` in a timer's callback.
+    pub(crate) fn event(&self) -> Option<&Arc<Event>> {
+        match &self.cause {
+            Cause::Event(event) => Some(event),
+            Cause::Timer(_) => None,
+        }
+    }
+
+    /// What it is known by: the event's id, or that of the timer's call.
+    pub(crate) fn id(&self) -> &str {
+        match &self.cause {
+            Cause::Event(event) => &event.id,
+            Cause::Timer(id) => id,
+        }
+    }
+
+    /// Arms a timer when the run has been committed.
+    pub(crate) fn timer(&self, timer: Rc<Timer>) -> Result<(), Refusal> {
+        self.still_open()?;
+        self.timers.borrow_mut().push(timer);
+        Ok(())
+    }
+
+    /// Takes the timers that it made: it has been committed.
+    pub(crate) fn take_timers(&self) -> Vec<Rc<Timer>> {
+        self.timers.take()
+    }
+
+    /// Whether something must be done after it has ended: at a conflict, or when it has been committed.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.has_updates() || !self.timers.borrow().is_empty()
     }
 
     /// Its time.
@@ -211,6 +274,7 @@ impl Run {
         Effects {
             writes: self.keys.take(),
             posts: self.posts.take(),
+            jobs: self.jobs.take(),
             queued: self.queued.take(),
             sent: self.sent.take(),
         }
@@ -234,10 +298,35 @@ impl Run {
         Ok(())
     }
 
+    /// `later`
+    pub(crate) fn later(&self, wait: Duration, name: String, mut data: Map<String, Value>) -> Result<(), Refusal> {
+        self.still_open()?;
+        if data.insert(OWNER.to_owned(), Value::Null).is_some() {
+            return misuse(format!(
+                "later: the data cannot have '{OWNER}', which names this script in the event"
+            ));
+        }
+        data.remove(OWNER);
+        let size = serde_json::to_string(&data).map_or(0, |text| text.len());
+        if size > JOB_MAX {
+            return misuse(format!(
+                "later: the data has {size} bytes as JSON; at most {JOB_MAX} fit"
+            ));
+        }
+        let mut jobs = self.jobs.borrow_mut();
+        if jobs.len() == MAX_JOBS {
+            return misuse(format!("later: more than {MAX_JOBS} jobs in one run"));
+        }
+        let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        let due = self.world.now().saturating_add(wait);
+        jobs.push(Later { name, due, data });
+        Ok(())
+    }
+
     /// The name of the branch that the handlers themselves are.
     pub(crate) fn first_branch(&self) -> String {
         match self.part {
-            Part::Handlers => "main".to_owned(),
+            Part::Handlers | Part::Timer => "main".to_owned(),
             Part::Gate(place) => format!("gate{place}"),
         }
     }
@@ -275,7 +364,7 @@ impl Run {
             *count
         };
         let order = SendOrder {
-            key: format!("{}/{}/{branch}/send/{account}/{to}/{n}", self.script, self.event.id),
+            key: format!("{}/{}/{branch}/send/{account}/{to}/{n}", self.script, self.id()),
             account,
             to,
             content,

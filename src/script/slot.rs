@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::store::Position;
 
 use super::error::{Fault, FaultKind};
+use super::fired::commit_all;
 use super::generation::LoadError;
 use super::host::{Plan, Runner};
 use super::live::Live;
@@ -123,7 +124,7 @@ impl Slot {
     }
 
     /// Loads a plan and puts it in force; a refused one leaves the running generation. `tell`: journal `script.reloaded`.
-    pub(crate) async fn load(&self, plan: Plan, tell: bool) {
+    pub(crate) async fn load(self: &Arc<Self>, plan: Plan, tell: bool) {
         let number = {
             let mut status = self.status();
             status.withdrawn = false;
@@ -137,7 +138,7 @@ impl Slot {
                     status.refused = None;
                     status.suspended = false;
                     status.strikes.clear();
-                    self.runner.send_replace(Some(runner))
+                    self.put(Some(runner))
                 };
                 self.drain(old);
                 if self.shared.stop.is_cancelled() {
@@ -182,7 +183,7 @@ impl Slot {
             status.refused = None;
             status.suspended = false;
             status.withdrawn = true;
-            self.runner.send_replace(None)
+            self.put(None)
         };
         tracing::info!(target: "wharf::script", script = &*self.name, "out of force: its file is gone, or it is not enabled");
         self.drain(old);
@@ -190,13 +191,13 @@ impl Slot {
 
     /// Ends its thread although runs are under way; they start again another time.
     pub(crate) fn cut(&self) {
-        if let Some(runner) = self.runner.send_replace(None) {
+        if let Some(runner) = self.put(None) {
             runner.cut();
         }
     }
 
     /// A run failed: counts and reports it, and rebuilds or suspends where that is due.
-    pub(crate) async fn failed(&self, runner: &Arc<Runner>, fault: &Fault) {
+    pub(crate) async fn failed(self: &Arc<Self>, runner: &Arc<Runner>, fault: &Fault) {
         self.report(runner, fault);
         let rebuild = matches!(fault.kind, FaultKind::Memory | FaultKind::Gone);
         if fault.kind == FaultKind::Raised {
@@ -245,11 +246,11 @@ impl Slot {
             return Strike::Counted;
         }
         status.suspended = true;
-        Strike::TooMany(self.runner.send_replace(None))
+        Strike::TooMany(self.put(None))
     }
 
     /// Puts a new VM of the same version in force, if `runner` still is.
-    async fn rebuild(&self, runner: &Arc<Runner>, kind: FaultKind) {
+    async fn rebuild(self: &Arc<Self>, runner: &Arc<Runner>, kind: FaultKind) {
         if !self.is_current(runner) {
             return;
         }
@@ -302,7 +303,7 @@ impl Slot {
         }
     }
 
-    async fn start(&self, plan: Arc<Plan>, number: u64) -> Result<Arc<Runner>, LoadError> {
+    async fn start(self: &Arc<Self>, plan: Arc<Plan>, number: u64) -> Result<Arc<Runner>, LoadError> {
         let world = Live {
             script: Arc::clone(&self.name),
             generation: number,
@@ -312,7 +313,11 @@ impl Slot {
             runtime: self.shared.runtime.clone(),
             listing: Arc::new(Semaphore::new(1)),
         };
-        Runner::start(plan, number, world, &self.shared.tracker).await
+        let (runner, fired) = Runner::start(plan, number, world, &self.shared.tracker).await?;
+        let (slot, weak) = (Arc::downgrade(self), Arc::downgrade(&runner));
+        let commits = commit_all(Arc::clone(&self.shared), slot, weak, fired);
+        self.shared.tracker.spawn_on(commits, &self.shared.runtime);
+        Ok(runner)
     }
 
     /// Replaces `runner`, unless another one is in force by now.
@@ -320,11 +325,24 @@ impl Slot {
         let old = {
             let _status = self.status();
             match self.is_current(runner) {
-                true => self.runner.send_replace(by),
+                true => self.put(by),
                 false => None,
             }
         };
         self.drain(old);
+    }
+
+    /// Puts a version in force, and answers the one before, whose timers end; under the lock of `status`.
+    fn put(&self, by: Option<Arc<Runner>>) -> Option<Arc<Runner>> {
+        let begins = by.clone();
+        let old = self.runner.send_replace(by);
+        if let Some(old) = &old {
+            old.retire();
+        }
+        if let Some(begins) = begins {
+            begins.put_in_force();
+        }
+        old
     }
 
     /// Lets the runs of a version end that is no longer in force.

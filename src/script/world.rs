@@ -4,6 +4,8 @@
 //! an invented world (`wharf test`). Values only, no Lua. What a run writes is not here: it is kept in [`super::run::Run`]
 //! until the run ends, and whoever drives the run commits it.
 
+use std::time::Duration;
+
 use futures::future::LocalBoxFuture;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
@@ -35,6 +37,9 @@ pub(crate) trait World {
     /// Committed entries whose key starts with `prefix`, in order of keys, at most `limit`.
     fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>>;
 
+    /// Waits for a time of this world.
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()>;
+
     /// Sends a message. May take up to the order's patience; the caller does not count that as time of the run.
     fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>>;
 }
@@ -59,7 +64,7 @@ pub(crate) struct LogLine {
     pub(crate) text: String,
     /// The fields beside it.
     pub(crate) fields: Map<String, Value>,
-    /// The event at work and its chat; `None` while the file loads.
+    /// The event at work (or the call of a timer) and its chat; `None` while the file loads.
     pub(crate) event: Option<(String, Option<String>)>,
 }
 

@@ -8,6 +8,7 @@ use crate::event::{AccountId, Draft, Event};
 
 use super::accounts::AccountRecord;
 use super::intents::Intent;
+use super::jobs::{Job, NewJob};
 use super::keys::KeyRecord;
 use super::kv::{Expect, KvWrite};
 use super::outbox::{OutboxChange, Post};
@@ -34,6 +35,10 @@ pub const EVENTS_PER_BATCH: usize = 40;
 pub struct Batch {
     /// Events to journal, numbered in this order.
     pub events: Vec<NewEvent>,
+    /// Jobs to keep.
+    pub jobs: Vec<NewJob>,
+    /// Jobs that are removed, since their events are journaled with this batch.
+    pub jobs_done: Vec<Job>,
     /// How far the page has been journaled with this batch.
     pub page: Option<PageMark>,
     /// Kv entries that must not have changed.
@@ -67,6 +72,8 @@ impl Batch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
+            && self.jobs.is_empty()
+            && self.jobs_done.is_empty()
             && self.page.is_none()
             && self.kv.is_empty()
             && self.posts.is_empty()
@@ -91,6 +98,8 @@ impl Batch {
             + self.kv.len()
             + self.posts.len() * 5
             + parts
+            + self.jobs.len() * 2
+            + self.jobs_done.len() * 2
             + self.positions.len()
             + self.tries.len()
             + self.dead_runs.len()

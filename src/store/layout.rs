@@ -23,6 +23,7 @@
 //! | `f` script 0 offset | failed runs | tries, due, error |
 //! | `F` id | dead runs | the run |
 //! | `g` offset | verdicts of gates | the verdict |
+//! | `J` due ulid | jobs of scripts | the job |
 //! | `K` id | keys of the admin | the record |
 //! | `+` key part | further parts of a value over 48 KiB | raw bytes |
 //!
@@ -62,6 +63,7 @@ pub(super) enum Table {
     FailedRuns = b'f',
     DeadRuns = b'F',
     Verdicts = b'g',
+    Jobs = b'J',
     Keys = b'K',
     Parts = b'+',
 }
@@ -172,7 +174,12 @@ pub(super) fn seen(account: &AccountId, chat: &str, message_id: &str, kind: &str
 
 /// The row of a delivery in the schedule.
 pub(super) fn schedule(due: i64, id: u128) -> Vec<u8> {
-    let mut key = Table::Schedule.prefix();
+    by_due(Table::Schedule, due, id)
+}
+
+/// A row of a table that lies by due time, and then by id.
+pub(super) fn by_due(table: Table, due: i64, id: u128) -> Vec<u8> {
+    let mut key = table.prefix();
     // Flipping the sign bit makes the byte order the order of the numbers.
     key.extend((due.cast_unsigned() ^ (1 << 63)).to_be_bytes());
     key.extend(id.to_be_bytes());

@@ -24,6 +24,7 @@ mod durable;
 mod error;
 mod ids;
 mod intents;
+mod jobs;
 mod journal;
 mod keys;
 mod kv;
@@ -48,6 +49,7 @@ pub use accounts::{AccountRecord, Desired, Webhook};
 pub use batch::{Batch, Committed, EVENTS_PER_BATCH, NewEvent, Once, PageMark, ROWS_PER_BATCH, ROWS_PER_COMMIT};
 pub use error::Error;
 pub use intents::Intent;
+pub use jobs::{JOB_MAX, Job, NewJob};
 pub use keys::KeyRecord;
 pub use kv::{Expect, KvEntry, KvOp, KvWrite, VALUE_MAX};
 pub use lock::{LOCK_FILE, Lock, take as lock_folder};
@@ -85,6 +87,7 @@ struct Shared {
     down: Mutex<Error>,
     head: watch::Sender<u64>,
     outbox: watch::Sender<u64>,
+    jobs: watch::Sender<u64>,
     durable_id: Mutex<u128>,
     tail: Mutex<journal::Tail>,
 }
@@ -148,6 +151,12 @@ impl Store {
     #[must_use]
     pub fn outbox_changed(&self) -> watch::Receiver<u64> {
         self.shared.outbox.subscribe()
+    }
+
+    /// Moves with each commit that keeps jobs.
+    #[must_use]
+    pub fn jobs_changed(&self) -> watch::Receiver<u64> {
+        self.shared.jobs.subscribe()
     }
 
     /// The id up to which everything is durable.

@@ -30,6 +30,7 @@ pub(super) fn start(dir: &Path, cache_bytes: u64, queue: mpsc::Receiver<Command>
         down: Error::Closed.into(),
         head: watch::Sender::new(head.offset),
         outbox: watch::Sender::new(0),
+        jobs: watch::Sender::new(0),
         durable_id: head.ids.last().into(),
         tail: Default::default(),
     });

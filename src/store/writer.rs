@@ -75,6 +75,7 @@ struct Group {
     events: Vec<Numbered>,
     event_bytes: usize,
     posts: bool,
+    jobs: bool,
     removed: Vec<String>,
 }
 
@@ -160,6 +161,7 @@ impl Writer {
             events: Vec::new(),
             event_bytes: 0,
             posts: false,
+            jobs: false,
             removed: Vec::new(),
         };
         let done = self
@@ -207,6 +209,7 @@ impl Writer {
     fn add(&self, group: &mut Group, batch: Box<Batch>, answer: Answer) -> Result<(), Error> {
         let estimate = batch.rows();
         let posts = !batch.posts.is_empty();
+        let jobs = !batch.jobs.is_empty();
         let gone = batch.accounts.iter().filter(|(_, record)| record.is_none());
         let removed: Vec<String> = gone.map(|(id, _)| id.to_string()).collect();
         let disk = unpoisoned(self.shared.disk.read());
@@ -227,6 +230,7 @@ impl Writer {
         group.events.extend(staged.events.iter().flatten().cloned());
         group.event_bytes += staged.event_bytes;
         group.posts |= posts;
+        group.jobs |= jobs;
         group.removed.extend(removed);
         let commit = staged.head.commit;
         group.made.push((
@@ -269,6 +273,9 @@ impl Writer {
         }
         if group.posts {
             self.shared.outbox.send_modify(|changes| *changes += 1);
+        }
+        if group.jobs {
+            self.shared.jobs.send_modify(|changes| *changes += 1);
         }
         for (answer, committed) in group.made {
             // Whoever asked may have gone; the batch is kept all the same.

@@ -3,9 +3,11 @@
 mod bench;
 mod edits;
 mod gates;
+mod jobs;
 mod limits;
 mod queue;
 mod recorder;
 mod runs;
 mod stuck;
+mod timers;
 mod tries;

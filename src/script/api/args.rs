@@ -38,6 +38,11 @@ impl Args {
         self.values.pop_front().unwrap_or(Value::Nil)
     }
 
+    /// Puts one back that was taken out of its turn.
+    pub(crate) fn put_back(&mut self, value: Value) {
+        self.values.push_front(value);
+    }
+
     /// A text; a number is taken as its text.
     ///
     /// # Errors

@@ -80,9 +80,10 @@ fn shown(value: &Value) -> mlua::Result<String> {
 
 fn line(desk: &Rc<Desk>, level: Level, mut text: String, fields: serde_json::Map<String, serde_json::Value>) {
     text.truncate(text.floor_char_boundary(MAX_LINE));
-    let event = desk
-        .current()
-        .map(|run| (run.event().id.clone(), run.event().chat().map(str::to_owned)));
+    let event = desk.current().map(|run| {
+        let chat = run.event().and_then(|event| event.chat()).map(str::to_owned);
+        (run.id().to_owned(), chat)
+    });
     desk.world().log(LogLine {
         level,
         text,

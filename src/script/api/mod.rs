@@ -22,6 +22,7 @@ use super::manifest::API;
 use super::meter::Meter;
 use super::permissions::Permissions;
 use super::run::{Refusal, Run};
+use super::timer::Timers;
 use super::vm::ours;
 use super::world::World;
 use args::Args;
@@ -36,9 +37,11 @@ pub(crate) mod crypto;
 pub(crate) mod event;
 pub(crate) mod json;
 pub(crate) mod kv;
+pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod on;
 pub(crate) mod time;
+pub(crate) mod timer;
 pub(crate) mod webhook;
 
 /// One entry of the API.
@@ -76,6 +79,8 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         log::ROWS,
         config::ROWS,
         branch::ROWS,
+        timer::ROWS,
+        later::ROWS,
         time::ROWS,
         json::ROWS,
         crypto::ROWS,
@@ -107,6 +112,7 @@ pub(crate) struct Desk {
     meter: Rc<Meter>,
     world: Rc<dyn World>,
     permissions: Permissions,
+    timers: Rc<Timers>,
     current: RefCell<Option<Current>>,
     loading: Cell<bool>,
     /// Whether the function of `kv.update` is at work, which may neither wait nor write.
@@ -206,6 +212,7 @@ impl Desk {
             meter,
             world,
             permissions,
+            timers: Rc::default(),
             current: RefCell::default(),
             loading: Cell::new(true),
             pure: Cell::new(false),
@@ -227,6 +234,11 @@ impl Desk {
     /// What the script may do.
     pub(crate) fn permissions(&self) -> &Permissions {
         &self.permissions
+    }
+
+    /// The timers of the generation.
+    pub(crate) fn timers(&self) -> &Rc<Timers> {
+        &self.timers
     }
 
     /// The file has loaded: takes what it registered.

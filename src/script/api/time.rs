@@ -50,7 +50,8 @@ pub(crate) const ROWS: &[Row] = &[
     },
 ];
 
-fn zone(caller: &Caller, args: &Args, value: &Value) -> Result<TimeZone, Refusal> {
+/// The zone of that name; the world's own if it is nil.
+pub(crate) fn zone(caller: &Caller, args: &Args, value: &Value) -> Result<TimeZone, Refusal> {
     if value.is_nil() {
         return Ok(caller.desk.world().zone());
     }
@@ -63,7 +64,7 @@ fn zone(caller: &Caller, args: &Args, value: &Value) -> Result<TimeZone, Refusal
 }
 
 /// A time zone by its name.
-pub(crate) fn named(name: &str) -> Option<TimeZone> {
+fn named(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok()
 }
 

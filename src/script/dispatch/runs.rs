@@ -167,7 +167,7 @@ impl Dispatch {
         let mut updates = 0;
         let committed = loop {
             let mut batch = Batch::default();
-            keep(&mut batch, &self.slot.name, event, ran.effects.clone());
+            keep(&mut batch, &self.slot.name, Some(event), ran.effects.clone());
             if begun {
                 self.forget_intents(&mut batch, event).await;
                 batch.tries.push((self.slot.name.to_string(), offset, None));
@@ -186,7 +186,10 @@ impl Dispatch {
             }
         };
         match committed {
-            Ok(()) => Tried::Finished,
+            Ok(()) => {
+                ran.committed();
+                Tried::Finished
+            }
             Err(error @ StoreError::Conflict { .. }) => {
                 so_far.conflicts += 1;
                 if so_far.conflicts <= CONFLICTS {
@@ -201,6 +204,7 @@ impl Dispatch {
             Err(error) if error.is_transient() => {
                 tracing::error!(target: "wharf::script", script = &*self.slot.name, "a run was not committed: {error}");
                 if self.is_committed(offset).await {
+                    ran.committed();
                     Tried::Finished
                 } else {
                     Tried::NotBegun(STORE_PAUSE)
@@ -227,7 +231,7 @@ impl Dispatch {
             let mut batch = Batch::default();
             batch
                 .events
-                .extend(error_event(&name, runner.number(), event, fault, tries));
+                .extend(error_event(&name, runner.number(), Some(event), fault, tries));
             let done = match after(&self.shared.times.retries, tries, &name, offset, event, fault) {
                 Next::Again(wait, failed) => {
                     batch.tries.push((name.clone(), offset, Some(failed)));

@@ -50,14 +50,14 @@ impl Gates {
                 match &answer {
                     Ok(ran) => {
                         verdict.stopped_by = ran.stopped.then(|| slot.name.to_string());
-                        keep(&mut batch, &slot.name, event, ran.effects.clone());
+                        keep(&mut batch, &slot.name, Some(event), ran.effects.clone());
                     }
                     Err(fault) => {
                         verdict.stopped_by = None;
                         slot.failed(&runner, fault).await;
                         batch
                             .events
-                            .extend(error_event(&slot.name, runner.number(), event, fault, 1));
+                            .extend(error_event(&slot.name, runner.number(), Some(event), fault, 1));
                     }
                 }
                 batch.verdicts.push((offset, verdict.clone()));
@@ -81,6 +81,9 @@ impl Gates {
             };
             match committed {
                 Ok(()) => {
+                    if let Ok(ran) = &answer {
+                        ran.committed();
+                    }
                     let queued = answer.map(|ran| ran.effects.queued).unwrap_or_default();
                     self.queue.put(&slot.name, event, queued).await;
                     return verdict;

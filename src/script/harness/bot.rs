@@ -22,11 +22,14 @@ use crate::script::api::convert;
 use crate::script::error::suggestion;
 use crate::script::filter::parse_duration;
 use crate::script::generation::{self, Generation, Setup};
+use crate::script::jobs;
 use crate::script::listing;
-use crate::script::run::Place;
+use crate::script::run::{Later, Place};
+use crate::script::timer::Due;
 use crate::script::times::Times;
 use crate::script::vm::Limits;
 use crate::script::world::World;
+use crate::store::Job;
 
 use super::expect;
 use super::world::Invented;
@@ -110,6 +113,7 @@ impl Bot {
             world: Rc::clone(&world) as Rc<dyn World>,
         };
         let generation = generation::load(&plan.source, setup).map_err(|error| wrong(error.headline()))?;
+        generation.timers().arm_file(world.now());
         Ok(Rc::new(Self {
             generation,
             world,
@@ -200,8 +204,9 @@ impl Bot {
             self.stopped.set(false);
             for gate in self.generation.outline().gates_for(event, self.world.now()) {
                 // A gate that fails lets the event pass.
-                if let Ok((stopped, effects)) = self.generation.gate(event, gate).await {
+                if let Ok((stopped, effects, run)) = self.generation.gate_to_commit(event, gate).await {
                     self.world.commit(effects)?;
+                    self.generation.committed(&run);
                     if stopped {
                         self.stopped.set(true);
                         return Ok(());
@@ -209,8 +214,38 @@ impl Bot {
                 }
             }
         }
-        let ran = self.generation.run(event, tries > 0, Place::free()).await;
-        self.world.commit(ran.map_err(|fault| fault.headline())?)
+        let ran = self.generation.run_to_commit(event, tries > 0, Place::free()).await;
+        let (effects, run) = ran.map_err(|fault| fault.headline())?;
+        self.world.commit(effects)?;
+        self.generation.committed(&run);
+        Ok(())
+    }
+
+    /// A job is due.
+    async fn job(&self, job: Later) -> mlua::Result<()> {
+        let event = jobs::event(&Job {
+            id: String::new(),
+            script: self.generation.name().to_owned(),
+            name: job.name,
+            due: job.due,
+            data: job.data,
+        });
+        self.happen(event.event, None, event.timestamp, event.origin, event.data)
+            .await
+    }
+
+    /// Calls a timer, once.
+    async fn fire(&self, due: Due) {
+        let number = self.events.get() + 1;
+        self.events.set(number);
+        let ended = self.generation.fire(&due.timer, &format!("timer_{number}")).await;
+        let kept = ended.map_err(|fault| fault.headline()).and_then(|(effects, run)| {
+            self.world.commit(effects)?;
+            self.generation.committed(&run);
+            Ok(())
+        });
+        self.fault.replace(kept.err());
+        self.generation.timers().again(due, self.world.now());
     }
 
     pub(super) async fn message(&self, fields: Map<String, Value>) -> mlua::Result<()> {
@@ -264,6 +299,10 @@ impl Bot {
     pub(super) async fn event(&self, name: &str, data: Map<String, Value>) -> mlua::Result<()> {
         let known = crate::event::names();
         let kind = Kind::parse(name).ok_or_else(|| wrong(format!("no event '{name}'{}", suggestion(name, known))))?;
+        let mut data = data;
+        if matches!(kind, Kind::Job(_)) {
+            data.insert(jobs::OWNER.to_owned(), self.generation.name().into());
+        }
         let account = name.starts_with("account.").then(|| self.world.first_account());
         self.happen(kind, account, self.world.now(), Origin::Live, data).await
     }
@@ -279,12 +318,30 @@ impl Bot {
                     .filter_map(|(lane, queue)| Some((queue.front()?.due, lane.clone())));
                 heads.min().filter(|(due, _)| *due <= end)
             };
+            let (job, first) = (self.world.next_job().filter(|at| *at <= end), due.as_ref());
+            if let Some(at) = job.filter(|at| first.is_none_or(|(due, _)| at <= due)) {
+                self.still_fine()?;
+                self.world.set_now(at.max(self.world.now()));
+                if let Some(job) = self.world.take_job() {
+                    self.job(job).await?;
+                }
+                continue;
+            }
+            let timer = self.generation.timers().next().filter(|at| *at <= end);
+            if let Some(at) = timer.filter(|at| due.as_ref().is_none_or(|(due, _)| at <= due)) {
+                self.still_fine()?;
+                self.world.set_now(at.max(self.world.now()));
+                if let Some(due) = self.generation.timers().take(self.world.now()) {
+                    self.fire(due).await;
+                }
+                continue;
+            }
             let Some((due, lane)) = due else { break };
             self.fault.take();
             self.world.set_now(due.max(self.world.now()));
             self.work(&lane).await?;
         }
-        self.world.set_now(end);
+        self.world.set_now(end.max(self.world.now()));
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use crate::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
 use crate::script::AccountState;
-use crate::script::run::{Change, Effects, Posted, Write, number};
+use crate::script::run::{Change, Effects, Later, Posted, Write, number};
 use crate::script::world::{Kept, LogLine, World};
 
 /// A message that the script sent.
@@ -35,6 +36,8 @@ pub(super) struct Invented {
     answers: RefCell<HashMap<String, Sent>>,
     failing: RefCell<VecDeque<FailureKind>>,
     pub(super) sent: RefCell<VecDeque<Said>>,
+    /// Events to come.
+    pub(super) jobs: RefCell<Vec<Later>>,
     pub(super) posted: RefCell<VecDeque<Posted>>,
 }
 
@@ -50,6 +53,7 @@ impl Invented {
             answers: RefCell::default(),
             failing: RefCell::default(),
             sent: RefCell::default(),
+            jobs: RefCell::default(),
             posted: RefCell::default(),
         }
     }
@@ -79,6 +83,9 @@ impl Invented {
             self.write(write, version)?;
         }
         self.posted.borrow_mut().extend(effects.posts);
+        for job in effects.jobs {
+            self.jobs.borrow_mut().push(job);
+        }
         for order in effects.queued {
             // The queue of a gate: whether it can be sent is no longer the script's business.
             self.deliver(order).ok();
@@ -126,6 +133,20 @@ impl Invented {
             .expires_at
             .is_none_or(|at| at > self.now.get())
             .then(|| entry.clone())
+    }
+
+    /// When the next job is due.
+    pub(super) fn next_job(&self) -> Option<i64> {
+        self.jobs.borrow().iter().map(|job| job.due).min()
+    }
+
+    /// Takes the first of the jobs that are due.
+    pub(super) fn take_job(&self) -> Option<Later> {
+        let mut jobs = self.jobs.borrow_mut();
+        let due = |job: &&Later| job.due <= self.now.get();
+        let first = jobs.iter().filter(due).map(|job| job.due).min()?;
+        let at = jobs.iter().position(|job| job.due == first)?;
+        Some(jobs.remove(at))
     }
 
     fn deliver(&self, order: SendOrder) -> Result<Sent, Failure> {
@@ -208,6 +229,13 @@ impl World for Invented {
             .take(limit)
             .collect();
         async move { Ok(found) }.boxed_local()
+    }
+
+    /// Lets as much time of the test pass.
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
+        let time = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.now.set(self.now.get().saturating_add(time));
+        async {}.boxed_local()
     }
 
     fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {

@@ -20,6 +20,7 @@ mod calc;
 mod kv;
 mod limits;
 mod sandbox;
+mod timers;
 
 const NOW: i64 = 1_767_600_000_000;
 
@@ -82,6 +83,10 @@ impl World for Small {
             .cloned()
             .collect();
         async { Ok(found) }.boxed_local()
+    }
+
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
+        tokio::time::sleep(time).boxed_local()
     }
 
     fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {

@@ -16,7 +16,7 @@ async fn a_file_with_a_mistake_is_refused_with_its_line() {
     );
     assert_eq!(
         refused("-- nothing"),
-        "scripts/bot.lua: it registers no handler: nothing calls wharf.on or wharf.gate"
+        "scripts/bot.lua: it registers no handler: nothing calls wharf.on, wharf.gate or a timer"
     );
     assert_eq!(
         refused("while true do end"),
