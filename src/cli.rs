@@ -157,14 +157,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             if let Some(address) = app.admin {
                 eprintln!("wharf: the admin is at http://{address}/ (make a key with `wharf key new`)");
             }
-            let outcome = tokio::select! {
-                asked = until_asked_to_stop() => asked.map(|()| ExitCode::SUCCESS),
-                // Without it nothing can be kept, so nothing can go on; whoever started wharf starts it anew.
-                () = app.store.stopped() => {
-                    eprintln!("wharf: the store's writer ended by itself (see the log); ending, so that wharf can be started anew");
-                    Ok(ExitCode::from(EXIT_SOFTWARE))
-                }
-            };
+            let outcome = until_over(&app).await;
             app.stop().await;
             outcome
         }
@@ -202,6 +195,18 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             })
         }
         Command::Key { command } => key(command).await,
+    }
+}
+
+/// Until somebody asks it to stop, or it cannot go on.
+async fn until_over(app: &App) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        asked = until_asked_to_stop() => asked.map(|()| ExitCode::SUCCESS),
+        // Without it nothing can be kept, so nothing can go on; whoever started wharf starts it anew.
+        () = app.store.stopped() => {
+            eprintln!("wharf: the store's writer ended by itself (see the log); ending, so that wharf can be started anew");
+            Ok(ExitCode::from(EXIT_SOFTWARE))
+        }
     }
 }
 

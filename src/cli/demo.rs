@@ -55,10 +55,10 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let outcome = show(&options, &running).await;
     stop.cancel();
     running.closed().await;
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome
 }
 
-async fn show(options: &Options, simulator: &simulator::Running) -> anyhow::Result<()> {
+async fn show(options: &Options, simulator: &simulator::Running) -> anyhow::Result<ExitCode> {
     for (number, name) in [SHOP, ANNA] {
         simulator.add_phone(number, name)?;
     }
@@ -69,13 +69,13 @@ async fn show(options: &Options, simulator: &simulator::Running) -> anyhow::Resu
     outcome
 }
 
-async fn present(app: &App, phones: SocketAddr) -> anyhow::Result<()> {
+async fn present(app: &App, phones: SocketAddr) -> anyhow::Result<ExitCode> {
     app.sessions
         .create(Some(ACCOUNT.parse()?), Some("Demo".to_owned()))
         .await?;
     let key = keys::make(&app.store, Some("demo".to_owned()), vec!["admin".to_owned()]).await?;
     instruct(app.admin, phones, &key, &app.config.current().scripts.dir);
-    super::until_asked_to_stop().await
+    super::until_over(app).await
 }
 
 /// The simulated WhatsApp forgets its links when it ends, so the demo's data would be of no use the next time. The folder is
