@@ -21,6 +21,7 @@ mod generation;
 pub mod harness;
 mod host;
 mod jobs;
+mod library;
 mod listing;
 mod live;
 mod manifest;

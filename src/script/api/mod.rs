@@ -18,6 +18,7 @@ use crate::event::Kind;
 use super::error::{suggestion, to_lua};
 use super::filter::Filter;
 use super::generation::Registered;
+use super::library::Libraries;
 use super::manifest::API;
 use super::meter::Meter;
 use super::permissions::Permissions;
@@ -27,6 +28,7 @@ use super::vm::ours;
 use super::world::World;
 use args::Args;
 use branch::Current;
+use require::Required;
 
 pub(crate) mod account;
 pub(crate) mod args;
@@ -40,13 +42,14 @@ pub(crate) mod kv;
 pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod on;
+pub(crate) mod require;
 pub(crate) mod time;
 pub(crate) mod timer;
 pub(crate) mod webhook;
 
 /// One entry of the API.
 pub(crate) struct Row {
-    /// `on`, `kv.get`; `message:reply` for a method of an object.
+    /// `on`, `kv.get`; `message:reply` for a method of an object, `_G.require` for a global.
     pub(crate) name: &'static str,
     /// Parameters and results in Luau's notation: `(key: string) -> any`.
     pub(crate) signature: &'static str,
@@ -81,6 +84,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         branch::ROWS,
         timer::ROWS,
         later::ROWS,
+        require::ROWS,
         time::ROWS,
         json::ROWS,
         crypto::ROWS,
@@ -113,6 +117,7 @@ pub(crate) struct Desk {
     world: Rc<dyn World>,
     permissions: Permissions,
     timers: Rc<Timers>,
+    required: Required,
     current: RefCell<Option<Current>>,
     loading: Cell<bool>,
     /// Whether the function of `kv.update` is at work, which may neither wait nor write.
@@ -207,12 +212,13 @@ pub(crate) fn not_permitted(message: String) -> Refusal {
 
 impl Desk {
     /// The desk of a VM that loads its file now.
-    pub(crate) fn new(meter: Rc<Meter>, world: Rc<dyn World>, permissions: Permissions) -> Self {
+    pub(crate) fn new(meter: Rc<Meter>, world: Rc<dyn World>, permissions: Permissions, libraries: Libraries) -> Self {
         Self {
             meter,
             world,
             permissions,
             timers: Rc::default(),
+            required: Required::new(libraries),
             current: RefCell::default(),
             loading: Cell::new(true),
             pure: Cell::new(false),
@@ -234,6 +240,11 @@ impl Desk {
     /// What the script may do.
     pub(crate) fn permissions(&self) -> &Permissions {
         &self.permissions
+    }
+
+    /// What it has required, and can.
+    pub(crate) fn required(&self) -> &Required {
+        &self.required
     }
 
     /// The timers of the generation.
@@ -344,17 +355,20 @@ pub(crate) fn install(lua: &Lua, desk: &Rc<Desk>, config: &Map<String, serde_jso
     let mut modules: HashMap<&'static str, Table> = HashMap::new();
     let mut methods: HashMap<&str, Table> = HashMap::new();
     for row in rows() {
-        let (table, name) = if let Some((object, name)) = row.name.split_once(':') {
+        let (table, name) = if let Some(name) = row.name.strip_prefix("_G.") {
+            (lua.globals(), name)
+        } else if let Some((object, name)) = row.name.split_once(':') {
             (child(lua, &mut methods, object)?, name)
         } else if let Some((module, name)) = row.name.split_once('.') {
             (child(lua, &mut modules, module)?, name)
         } else {
             (root.clone(), row.name)
         };
+        let shown = row.name.strip_prefix("_G.").unwrap_or(row.name);
         let value = match &row.body {
             Body::Value(make) => make(lua, config)?,
-            Body::Now(body) => Value::Function(now(lua, desk, &wrap, &failure, row.name, *body)?),
-            Body::Later(body) => Value::Function(later(lua, desk, &wrap, &failure, row.name, *body)?),
+            Body::Now(body) => Value::Function(now(lua, desk, &wrap, &failure, shown, *body)?),
+            Body::Later(body) => Value::Function(later(lua, desk, &wrap, &failure, shown, *body)?),
         };
         if !value.is_nil() {
             table.raw_set(name, value)?;
@@ -494,7 +508,13 @@ pub(crate) fn installed(lua: &Lua, desk: &Desk) -> mlua::Result<Vec<String>> {
             Ok(())
         })
     })?;
-    lua.gc_collect()?;
+    for row in rows() {
+        if let Some(name) = row.name.strip_prefix("_G.")
+            && lua.globals().get::<Value>(name)?.is_function()
+        {
+            found.push(row.name.to_owned());
+        }
+    }
     Ok(found)
 }
 

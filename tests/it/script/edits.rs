@@ -264,3 +264,33 @@ async fn a_plugin_that_has_the_name_of_a_script_is_shown_as_refused() {
         "plugins/router/main.lua: it is not loaded: there is a script of the same name, scripts/router.lua"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_library_loads_the_scripts_anew_that_required_it_and_no_other() {
+    let bench = Bench::empty();
+    let library = bench.path("lib/words");
+    std::fs::create_dir_all(library.parent().unwrap()).unwrap();
+    std::fs::write(&library, "return { hello = 'one' }").unwrap();
+    bench.write(
+        "bot",
+        "local words = require('./lib/words') wharf.on('message', function(msg) msg:reply(words.hello) end)",
+    );
+    bench.write("other", "wharf.on('message.ack', print)");
+    let mut bench = bench;
+    bench.start().await;
+    bench.message("49170@c.us", "x").await;
+    bench.host.until_text("one").await;
+    std::fs::write(&library, "return { hello = ").unwrap();
+    let refused = bench.until_view("bot", |view| view.refused.is_some()).await;
+    let reason = refused.refused.unwrap().headline();
+    assert!(reason.contains("scripts/lib/words.lua:1: "), "{reason}");
+    bench.message("49170@c.us", "x").await;
+    bench.host.until_sent(|sent| sent.len() == 2).await;
+    std::fs::write(&library, "return { hello = 'two' }").unwrap();
+    bench
+        .until_view("bot", |view| view.refused.is_none() && view.generation > 1)
+        .await;
+    bench.message("49170@c.us", "x").await;
+    bench.host.until_text("two").await;
+    assert_eq!(bench.view("other").unwrap().generation, 1);
+}

@@ -12,12 +12,14 @@ use super::*;
 use crate::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
 use crate::event::Origin;
 use crate::script::AccountState;
+use crate::script::library::Libraries;
 use crate::script::world::{Kept, LogLine};
 
 mod api;
 mod branches;
 mod calc;
 mod kv;
+mod libraries;
 mod limits;
 mod sandbox;
 mod timers;
@@ -140,6 +142,7 @@ fn loaded(text: &str, world: &Rc<Small>) -> Result<Generation, LoadError> {
         name: "bot".into(),
         file: "scripts/bot.lua".into(),
         text: text.into(),
+        libraries: Libraries::new(),
     };
     load(&source, setup(world))
 }
