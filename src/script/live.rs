@@ -10,10 +10,12 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use jiff::tz::TimeZone;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::action::{Failure, FailureKind, SendOrder, Sent};
+use crate::config::Config;
+use crate::config::resolved::Secret;
 use crate::store::{self, Store};
 
 use super::world::{Kept, Level, LogLine, World};
@@ -28,6 +30,8 @@ pub(crate) struct Live {
     pub(crate) generation: u64,
     /// The store.
     pub(crate) store: Store,
+    /// The configuration in force.
+    pub(crate) config: watch::Receiver<Arc<Config>>,
     /// The accounts.
     pub(crate) host: Arc<dyn Host>,
     /// Where its tasks run.
@@ -154,6 +158,10 @@ impl World for Live {
                 .map(|(key, entry)| Ok((key, kept(&entry)?)))
                 .collect()
         })
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.config.borrow().secrets.get(name).cloned()
     }
 
     fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {

@@ -131,6 +131,7 @@ impl Scripts {
         let tracker = TaskTracker::new();
         let shared = Arc::new(Shared {
             store: deps.store,
+            config: deps.config.clone(),
             host: deps.host,
             tracker: tracker.clone(),
             runtime: Handle::current(),

@@ -25,9 +25,9 @@ pub(crate) struct Declared {
     pub(crate) actions: Vec<String>,
     /// Where it may post: names of endpoints, `account:*` for accounts' own webhooks.
     pub(crate) endpoints: Vec<String>,
-    /// Hosts that it may call. No function uses it yet; declared so that manifests need not change.
+    /// Hosts that it may call by `http`.
     pub(crate) http: Vec<String>,
-    /// Secrets that it may read. No function uses it yet; declared so that manifests need not change.
+    /// Secrets that it may use.
     pub(crate) secrets: Vec<String>,
 }
 
@@ -50,6 +50,11 @@ impl Permissions {
     /// Whether it may post to an endpoint.
     pub(crate) fn endpoint(&self, name: &str) -> bool {
         self.has(|declared| &declared.endpoints, name)
+    }
+
+    /// Whether it may use a secret.
+    pub(crate) fn secret(&self, name: &str) -> bool {
+        self.has(|declared| &declared.secrets, name)
     }
 
     fn has(&self, list: impl Fn(&Declared) -> &Vec<String>, name: &str) -> bool {

@@ -304,6 +304,7 @@ impl Slot {
             script: Arc::clone(&self.name),
             generation: number,
             store: self.shared.store.clone(),
+            config: self.shared.config.clone(),
             host: Arc::clone(&self.shared.host),
             tracker: self.shared.tracker.clone(),
             runtime: self.shared.runtime.clone(),

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use crate::action::{Failure, SendOrder, Sent};
+use crate::config::resolved::Secret;
 
 use super::AccountState;
 
@@ -36,6 +37,9 @@ pub(crate) trait World {
 
     /// Committed entries whose key starts with `prefix`, in order of keys, at most `limit`.
     fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>>;
+
+    /// A value of `[secrets]`.
+    fn secret(&self, name: &str) -> Option<Secret>;
 
     /// Waits for a time of this world.
     fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()>;

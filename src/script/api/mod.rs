@@ -43,6 +43,7 @@ pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod on;
 pub(crate) mod require;
+pub(crate) mod secret;
 pub(crate) mod time;
 pub(crate) mod timer;
 pub(crate) mod webhook;
@@ -85,6 +86,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         timer::ROWS,
         later::ROWS,
         require::ROWS,
+        secret::ROWS,
         time::ROWS,
         json::ROWS,
         crypto::ROWS,

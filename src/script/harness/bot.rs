@@ -51,7 +51,7 @@ pub(super) struct Bot {
     events: Cell<u64>,
 }
 
-const OPTIONS: &[&str] = &["config", "now", "zone", "accounts", "endpoints"];
+const OPTIONS: &[&str] = &["config", "now", "zone", "accounts", "endpoints", "secrets"];
 
 /// Fields of `bot:message{…}` that are not fields of the message.
 const ABOUT: &[&str] = &["account", "age", "name", "origin"];
@@ -100,11 +100,15 @@ impl Bot {
             .map_err(|_| wrong(format!("now = \"{now}\" is not like \"2026-01-05T07:30\"")))?;
         let now = zone.to_timestamp(now).map_err(|error| wrong(error.to_string()))?;
         let endpoints = host.endpoint.keys().map(String::as_str).collect::<Vec<_>>();
+        let secrets = options.get("secrets").and_then(Value::as_object).into_iter().flatten();
+        let secrets = secrets.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+        let secrets = secrets.collect();
         let world = Rc::new(Invented::new(
             now.as_millisecond(),
             zone,
             texts(&options, "accounts", &["main"]),
             texts(&options, "endpoints", &endpoints),
+            secrets,
         ));
         let setup = Setup {
             limits: plan.limits,

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
+use crate::config::resolved::Secret;
 use crate::script::AccountState;
 use crate::script::run::{Change, Effects, Later, Posted, Write, number};
 use crate::script::world::{Kept, LogLine, World};
@@ -31,6 +32,7 @@ pub(super) struct Invented {
     zone: TimeZone,
     accounts: BTreeMap<String, State>,
     endpoints: BTreeSet<String>,
+    secrets: BTreeMap<String, String>,
     keys: RefCell<BTreeMap<String, Kept>>,
     commits: Cell<u64>,
     answers: RefCell<HashMap<String, Sent>>,
@@ -42,12 +44,19 @@ pub(super) struct Invented {
 }
 
 impl Invented {
-    pub(super) fn new(now: i64, zone: TimeZone, accounts: Vec<String>, endpoints: Vec<String>) -> Self {
+    pub(super) fn new(
+        now: i64,
+        zone: TimeZone,
+        accounts: Vec<String>,
+        endpoints: Vec<String>,
+        secrets: BTreeMap<String, String>,
+    ) -> Self {
         Self {
             now: Cell::new(now),
             zone,
             accounts: accounts.into_iter().map(|id| (id, State::Ready)).collect(),
             endpoints: endpoints.into_iter().collect(),
+            secrets,
             keys: RefCell::default(),
             commits: Cell::default(),
             answers: RefCell::default(),
@@ -229,6 +238,10 @@ impl World for Invented {
             .take(limit)
             .collect();
         async move { Ok(found) }.boxed_local()
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.secrets.get(name).map(|text| Secret::new(text.clone()))
     }
 
     /// Lets as much time of the test pass.

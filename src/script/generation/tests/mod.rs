@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
+use crate::config::resolved::Secret;
 use crate::event::Origin;
 use crate::script::AccountState;
 use crate::script::library::Libraries;
@@ -22,6 +23,7 @@ mod kv;
 mod libraries;
 mod limits;
 mod sandbox;
+mod secrets;
 mod timers;
 
 const NOW: i64 = 1_767_600_000_000;
@@ -85,6 +87,10 @@ impl World for Small {
             .cloned()
             .collect();
         async { Ok(found) }.boxed_local()
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        (name == "llm").then(|| Secret::new("geheim".into()))
     }
 
     fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
