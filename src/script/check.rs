@@ -11,17 +11,19 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
+use hyper::Method;
 use jiff::tz::TimeZone;
 
 use crate::action::{Failure, FailureKind, SendOrder, Sent};
 use crate::config::Config;
 use crate::config::resolved::Secret;
+use crate::http::Request;
 
 use super::AccountState;
 use super::generation::{self, LoadError, Setup};
 use super::listing;
 use super::vm::Limits;
-use super::world::{Kept, LogLine, World};
+use super::world::{Answer, Kept, LogLine, World};
 
 /// What the check found.
 #[derive(Debug, Default)]
@@ -156,6 +158,10 @@ impl World for Dry {
     }
 
     fn kv_list(&self, _: String, _: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>> {
+        nothing()
+    }
+
+    fn http(&self, _: Method, _: Request) -> LocalBoxFuture<'static, Result<Answer, Failure>> {
         nothing()
     }
 

@@ -52,6 +52,21 @@ impl Permissions {
         self.has(|declared| &declared.endpoints, name)
     }
 
+    /// Whether it may call a host: named whole, or by `*.example.com`.
+    pub(crate) fn http(&self, host: &str) -> bool {
+        match self {
+            Permissions::All => true,
+            Permissions::Declared(declared) => declared.http.iter().any(|allowed| {
+                let end = allowed.strip_prefix('*');
+                allowed.eq_ignore_ascii_case(host)
+                    || end.is_some_and(|end| {
+                        let host = host.to_ascii_lowercase();
+                        (end.is_empty() || end.starts_with('.')) && host.ends_with(&end.to_ascii_lowercase())
+                    })
+            }),
+        }
+    }
+
     /// Whether it may use a secret.
     pub(crate) fn secret(&self, name: &str) -> bool {
         self.has(|declared| &declared.secrets, name)

@@ -14,6 +14,7 @@ use crate::store::Position;
 
 use super::error::{Fault, FaultKind};
 use super::fired::commit_all;
+use super::flood::Flood;
 use super::generation::LoadError;
 use super::host::{Plan, Runner};
 use super::live::Live;
@@ -21,6 +22,8 @@ use super::shared::{Shared, host_event};
 use super::times::Times;
 use super::views::{Problem, ScriptView};
 
+/// Calls of `http` that one script makes at a time.
+const CALLS: usize = 8;
 /// So many kills and rebuilds within [`STRIKE_WINDOW`] suspend a script.
 const STRIKES: usize = 10;
 /// See [`STRIKES`].
@@ -50,6 +53,7 @@ pub(crate) struct Slot {
     /// Held while a VM is built anew, so that one that ends is replaced once for all its runs.
     rebuilding: tokio::sync::Mutex<()>,
     position: Mutex<Option<Position>>,
+    flood: Arc<Flood>,
 }
 
 /// What a kill came to.
@@ -83,6 +87,7 @@ impl Slot {
             status: Mutex::default(),
             rebuilding: tokio::sync::Mutex::default(),
             position: Mutex::default(),
+            flood: Arc::default(),
         })
     }
 
@@ -308,7 +313,9 @@ impl Slot {
             host: Arc::clone(&self.shared.host),
             tracker: self.shared.tracker.clone(),
             runtime: self.shared.runtime.clone(),
+            flood: Arc::clone(&self.flood),
             listing: Arc::new(Semaphore::new(1)),
+            calling: Arc::new(Semaphore::new(CALLS)),
         };
         let (runner, fired) = Runner::start(plan, number, world, &self.shared.tracker).await?;
         let (slot, weak) = (Arc::downgrade(self), Arc::downgrade(&runner));
