@@ -22,6 +22,8 @@ use super::timer::{Timer, Timers};
 use super::vm::{self, Limits};
 use super::world::World;
 
+mod handover;
+
 /// Bytes that a source file may have: the compiler is not metered.
 pub(crate) const MAX_SOURCE: usize = 256 * 1024;
 

@@ -24,6 +24,8 @@ use super::views::{Problem, ScriptView};
 
 /// Calls of `http` that one script makes at a time.
 const CALLS: usize = 8;
+mod handover;
+
 /// So many kills and rebuilds within [`STRIKE_WINDOW`] suspend a script.
 const STRIKES: usize = 10;
 /// See [`STRIKES`].
@@ -138,6 +140,10 @@ impl Slot {
         };
         match self.start(Arc::new(plan), number).await {
             Ok(runner) => {
+                if let Err(problem) = self.hand_over(&runner).await {
+                    self.refuse(problem);
+                    return;
+                }
                 let old = {
                     let mut status = self.status();
                     status.refused = None;

@@ -56,6 +56,8 @@ pub(crate) fn install(lua: &Lua, desk: &Rc<Desk>, config: &Map<String, serde_jso
     stop.set_readonly(true);
     let root = lua.create_table()?;
     root.raw_set("stop", stop.clone())?;
+    let state = lua.create_table()?;
+    root.raw_set("state", state.clone())?;
     let mut modules: HashMap<&'static str, Table> = HashMap::new();
     let mut methods: HashMap<&str, Table> = HashMap::new();
     for row in rows() {
@@ -94,6 +96,7 @@ pub(crate) fn install(lua: &Lua, desk: &Rc<Desk>, config: &Map<String, serde_jso
         #[cfg(test)]
         modules,
         stop,
+        state,
         pcall,
     };
     desk.objects.set(objects).ok();

@@ -47,6 +47,7 @@ pub(crate) mod log;
 pub(crate) mod on;
 pub(crate) mod require;
 pub(crate) mod secret;
+pub(crate) mod state;
 pub(crate) mod time;
 pub(crate) mod timer;
 pub(crate) mod webhook;
@@ -91,6 +92,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         later::ROWS,
         require::ROWS,
         secret::ROWS,
+        state::ROWS,
         time::ROWS,
         json::ROWS,
         crypto::ROWS,
@@ -124,6 +126,8 @@ pub(crate) struct Desk {
     permissions: Permissions,
     timers: Rc<Timers>,
     required: Required,
+    /// What is called before the next version is put in force.
+    hooks: RefCell<Vec<Function>>,
     current: RefCell<Option<Current>>,
     loading: Cell<bool>,
     /// Whether the function of `kv.update` is at work, which may neither wait nor write.
@@ -140,6 +144,7 @@ struct Objects {
     #[cfg(test)]
     modules: HashMap<&'static str, Table>,
     stop: Table,
+    state: Table,
     /// The language's own, as it was before a script could touch it.
     pcall: Function,
 }
@@ -174,8 +179,12 @@ impl Caller {
         }
         let words = || {
             Refusal::Misuse(format!(
-                "{} works in handlers only, not while the file loads",
-                self.name
+                "{} works in handlers only, not {}",
+                self.name,
+                match self.desk.is_loading() {
+                    true => "while the file loads",
+                    false => "before a reload",
+                }
             ))
         };
         self.current.as_ref().ok_or_else(words)
@@ -225,6 +234,7 @@ impl Desk {
             permissions,
             timers: Rc::default(),
             required: Required::new(libraries),
+            hooks: RefCell::default(),
             current: RefCell::default(),
             loading: Cell::new(true),
             pure: Cell::new(false),
@@ -246,6 +256,21 @@ impl Desk {
     /// What the script may do.
     pub(crate) fn permissions(&self) -> &Permissions {
         &self.permissions
+    }
+
+    /// What is called before the next version is put in force.
+    pub(crate) fn hooks(&self) -> Vec<Function> {
+        self.hooks.borrow().clone()
+    }
+
+    /// Adds to [`Desk::hooks`].
+    pub(crate) fn add_hook(&self, function: Function) {
+        self.hooks.borrow_mut().push(function);
+    }
+
+    /// `wharf.state`
+    pub(crate) fn state(&self) -> Option<&Table> {
+        self.objects.get().map(|objects| &objects.state)
     }
 
     /// What it has required, and can.
