@@ -144,7 +144,10 @@ impl App {
             stop,
         } = running;
         let (store, sessions, tracker, stop) = (&*store, &*sessions, &*tracker, &*stop);
+        // One for all, so that a changed [egress] holds for all.
+        let client = http::Client::new(&config.egress)?;
         let host = Arc::new(ScriptHost {
+            client: client.clone(),
             sessions: sessions.clone(),
             config: live.subscribe(),
         });
@@ -160,7 +163,7 @@ impl App {
         webhook::run(webhook::Deps {
             store: store.clone(),
             config: live.subscribe(),
-            client: http::Client::new(&config.egress)?,
+            client,
             tracker: tracker.clone(),
             stop: stop.clone(),
         });
@@ -292,6 +295,7 @@ async fn report_change(store: &Store, sections: &[&'static str]) {
 
 /// What scripts ask of the rest of the host.
 struct ScriptHost {
+    client: http::Client,
     sessions: Sessions,
     config: watch::Receiver<Arc<Config>>,
 }
@@ -310,6 +314,15 @@ impl script::Host for ScriptHost {
             reason: view.reason,
             since: view.since,
         })
+    }
+
+    fn http(
+        &self,
+        method: hyper::Method,
+        request: http::Request,
+    ) -> BoxFuture<'static, Result<http::Response, http::Error>> {
+        let client = self.client.clone();
+        async move { client.send(method, request).await }.boxed()
     }
 
     fn has_endpoint(&self, name: &str) -> bool {

@@ -3,7 +3,7 @@
 //! In: files, the configuration. Out: a [`Report`]: the handlers of each file, or what is wrong with it, as `file:line`. The
 //! top level is run against a world in which nothing is there and nothing happens. Must not touch the store or the network.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -11,16 +11,19 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
+use hyper::Method;
 use jiff::tz::TimeZone;
 
 use crate::action::{Failure, FailureKind, SendOrder, Sent};
 use crate::config::Config;
+use crate::config::resolved::Secret;
+use crate::http::Request;
 
 use super::AccountState;
 use super::generation::{self, LoadError, Setup};
 use super::listing;
 use super::vm::Limits;
-use super::world::{Kept, LogLine, World};
+use super::world::{Answer, Kept, LogLine, World};
 
 /// What the check found.
 #[derive(Debug, Default)]
@@ -105,7 +108,10 @@ fn check_file(path: &Path, config: &Config) -> Result<Vec<String>, LoadError> {
         limits: plan.limits,
         config: plan.config,
         permissions: plan.permissions,
-        world: Rc::new(Dry { endpoints }),
+        world: Rc::new(Dry {
+            endpoints,
+            secrets: config.secrets.clone(),
+        }),
     };
     generation::load(&plan.source, setup).map(|generation| generation.outline().describe())
 }
@@ -113,6 +119,7 @@ fn check_file(path: &Path, config: &Config) -> Result<Vec<String>, LoadError> {
 /// A world in which nothing happens; only what a top level may ask for is answered.
 struct Dry {
     endpoints: BTreeSet<String>,
+    secrets: BTreeMap<String, Secret>,
 }
 
 fn nothing<T: 'static>() -> LocalBoxFuture<'static, Result<T, Failure>> {
@@ -152,6 +159,14 @@ impl World for Dry {
 
     fn kv_list(&self, _: String, _: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>> {
         nothing()
+    }
+
+    fn http(&self, _: Method, _: Request) -> LocalBoxFuture<'static, Result<Answer, Failure>> {
+        nothing()
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.secrets.get(name).cloned()
     }
 
     fn sleep(&self, _: Duration) -> LocalBoxFuture<'static, ()> {

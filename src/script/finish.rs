@@ -147,6 +147,7 @@ mod tests {
     use crate::event::{Origin, SCHEMA};
     use crate::script::error::FaultKind;
     use crate::script::generation::Source;
+    use crate::script::library::Libraries;
     use crate::script::times::Times;
 
     #[test]
@@ -165,6 +166,7 @@ mod tests {
             name: "bot".to_owned(),
             file: "scripts/bot.lua".to_owned(),
             text: String::new(),
+            libraries: Libraries::new(),
         };
         let fault = Fault::told(FaultKind::Raised, "no".to_owned(), &source);
         let retries = Times::default().retries;

@@ -15,6 +15,7 @@ use crate::config::Config;
 
 use super::generation::{MAX_SOURCE, Source};
 use super::host::Plan;
+use super::library::gather;
 use super::manifest::Manifest;
 use super::permissions::Permissions;
 use super::slot::Origins;
@@ -160,6 +161,7 @@ pub(crate) fn read_script(dir: &Path, stem: &str, host: &Limits, given: Option<&
         source: Source {
             name: stem.to_owned(),
             file,
+            libraries: gather(dir, &text, true),
             text,
         },
         limits: host.clone(),
@@ -200,6 +202,7 @@ pub(crate) fn read_plugin(dir: &Path, name: &str, host: &Limits, given: Option<&
         source: Source {
             name: name.to_owned(),
             file: shown(&main),
+            libraries: gather(&dir.join(name), &text, false),
             text,
         },
         limits: manifest.limits(host),
@@ -213,7 +216,7 @@ pub(crate) fn read_plugin(dir: &Path, name: &str, host: &Limits, given: Option<&
 }
 
 /// The text of a file of at most [`MAX_SOURCE`] bytes. A pipe or a device is refused, and not waited for.
-fn read(path: &Path) -> io::Result<String> {
+pub(crate) fn read(path: &Path) -> io::Result<String> {
     let wrong = |message: String| io::Error::new(io::ErrorKind::NotFound, message);
     // Opening a pipe waits for whoever writes into it.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();

@@ -14,12 +14,15 @@ use crate::event::{Event, Kind};
 use super::api::{self, Desk, branch::Current, event::event_object};
 use super::error::{Fault, FaultKind};
 use super::filter::Filter;
+use super::library::Libraries;
 use super::meter::{Kill, Meter, Tally};
 use super::permissions::Permissions;
 use super::run::{Cause, Effects, Part, Place, Refusal, Run, Write};
 use super::timer::{Timer, Timers};
 use super::vm::{self, Limits};
 use super::world::World;
+
+mod handover;
 
 /// Bytes that a source file may have: the compiler is not metered.
 pub(crate) const MAX_SOURCE: usize = 256 * 1024;
@@ -33,6 +36,8 @@ pub(crate) struct Source {
     pub(crate) file: String,
     /// Its text.
     pub(crate) text: String,
+    /// What it can require.
+    pub(crate) libraries: Libraries,
 }
 
 /// What a generation is given beside its source.
@@ -166,7 +171,12 @@ pub(crate) fn load(source: &Source, setup: Setup) -> Result<Generation, LoadErro
     let script: Rc<str> = source.name.as_str().into();
     let limits = Rc::new(setup.limits);
     let meter = Rc::new(Meter::default());
-    let desk = Rc::new(Desk::new(Rc::clone(&meter), setup.world, setup.permissions));
+    let desk = Rc::new(Desk::new(
+        Rc::clone(&meter),
+        setup.world,
+        setup.permissions,
+        source.libraries.clone(),
+    ));
     let lua = vm::build(&limits, &meter, |lua| api::install(lua, &desk, &setup.config))
         .map_err(|error| refuse(None, format!("the VM cannot be made: {error}")))?;
     let tally = Tally::new(limits.load);

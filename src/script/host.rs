@@ -22,8 +22,10 @@ use super::permissions::Permissions;
 use super::run::{Change, Effects, Place, Run, Write};
 use super::vm::Limits;
 
+mod talk;
 mod timers;
 
+use talk::{Talk, hear};
 pub(crate) use timers::Fired;
 use timers::Phase;
 
@@ -49,6 +51,7 @@ pub(crate) struct Runner {
     plan: Arc<Plan>,
     outline: Outline,
     jobs: mpsc::Sender<Job>,
+    talk: mpsc::Sender<Talk>,
     phase: watch::Sender<Phase>,
     cut: CancellationToken,
     ended: CancellationToken,
@@ -167,12 +170,14 @@ impl Runner {
     ) -> Result<(Arc<Self>, mpsc::Receiver<Fired>), LoadError> {
         let (jobs, mailbox) = mpsc::channel(MAILBOX);
         let (fired, calls) = mpsc::channel(MAILBOX);
+        let (talk, talked) = mpsc::channel(1);
         let phase = watch::Sender::new(Phase::Loaded);
         let (loaded, outline) = oneshot::channel();
         let cut = CancellationToken::new();
         let thread = Thread {
             plan: Arc::clone(&plan),
             mailbox,
+            talked,
             phase: phase.subscribe(),
             fired,
             cut: cut.clone(),
@@ -200,6 +205,7 @@ impl Runner {
             plan,
             outline,
             jobs,
+            talk,
             phase,
             cut,
             ended,
@@ -267,6 +273,7 @@ impl Runner {
 struct Thread {
     plan: Arc<Plan>,
     mailbox: mpsc::Receiver<Job>,
+    talked: mpsc::Receiver<Talk>,
     phase: watch::Receiver<Phase>,
     fired: mpsc::Sender<Fired>,
     cut: CancellationToken,
@@ -304,7 +311,10 @@ impl Thread {
             let under_way = TaskTracker::new();
             let clock = timers::run(Rc::clone(&generation), self.phase, self.fired, under_way.clone());
             local.spawn_local(clock);
-            local.block_on(&runtime, serve(generation, self.mailbox, self.cut, under_way));
+            local.block_on(
+                &runtime,
+                serve(generation, self.mailbox, self.talked, self.cut, under_way),
+            );
         }
     }
 }
@@ -312,12 +322,17 @@ impl Thread {
 async fn serve(
     generation: Rc<Generation>,
     mut mailbox: mpsc::Receiver<Job>,
+    mut talked: mpsc::Receiver<Talk>,
     cut: CancellationToken,
     under_way: TaskTracker,
 ) {
     loop {
         let job = tokio::select! {
             job = mailbox.recv() => job,
+            Some(talk) = talked.recv() => {
+                under_way.spawn_local(hear(Rc::clone(&generation), talk));
+                continue;
+            }
             () = cut.cancelled() => return,
         };
         let Some(job) = job else { break };

@@ -3,20 +3,26 @@
 //! In: what the API asks. Out: the same, from the rest of the program. Everything that waits is done on the program's own
 //! runtime, and ends when the run that asked ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
+use hyper::Method;
 use jiff::tz::TimeZone;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::action::{Failure, FailureKind, SendOrder, Sent};
+use crate::config::Config;
+use crate::config::resolved::Secret;
+use crate::http::{self, Request};
 use crate::store::{self, Store};
 
-use super::world::{Kept, Level, LogLine, World};
+use super::flood::{Flood, Line, MAX_LINES, WINDOW};
+use super::world::{Answer, Kept, Level, LogLine, World};
 use super::{AccountState, Host};
 
 /// What stands behind the API of one generation.
@@ -28,20 +34,37 @@ pub(crate) struct Live {
     pub(crate) generation: u64,
     /// The store.
     pub(crate) store: Store,
+    /// The configuration in force.
+    pub(crate) config: watch::Receiver<Arc<Config>>,
     /// The accounts.
     pub(crate) host: Arc<dyn Host>,
     /// Where its tasks run.
     pub(crate) tracker: TaskTracker,
     /// On which runtime.
     pub(crate) runtime: Handle,
+    /// Counts its lines.
+    pub(crate) flood: Arc<Flood>,
     /// Held while a list is read: the store answers it whole, which can be 48 MB.
     pub(crate) listing: Arc<Semaphore>,
+    /// Held by each call of `http`: its answer, of up to 10 MiB, lies outside the memory of the VM.
+    pub(crate) calling: Arc<Semaphore>,
 }
 
 /// Bytes of all values of one `kv.list`, as JSON.
 const MAX_LISTED: usize = 1024 * 1024;
 
 impl Live {
+    /// Says at the end of the second how many lines were not logged.
+    fn tell_dropped(&self) {
+        let (flood, script, generation) = (Arc::clone(&self.flood), Arc::clone(&self.script), self.generation);
+        let tell = async move {
+            tokio::time::sleep(WINDOW).await;
+            let dropped = flood.dropped();
+            tracing::warn!(target: "wharf::script", script = &*script, generation, dropped, "{dropped} lines were dropped: a script logs at most {MAX_LINES} in a second");
+        };
+        self.tracker.spawn_on(tell, &self.runtime);
+    }
+
     fn ask<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
@@ -55,6 +78,32 @@ fn internal(message: &str) -> Failure {
     Failure {
         kind: FailureKind::Internal,
         message: message.to_owned(),
+        account: None,
+    }
+}
+
+fn refused(message: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Refused,
+        message: message.to_owned(),
+        account: None,
+    }
+}
+
+/// Scripts are the owner's, and are told why: but not by an address, which may hold a secret.
+fn of_http(error: &http::Error) -> Failure {
+    let kind = match error {
+        http::Error::Timeout => FailureKind::Timeout,
+        http::Error::Url(_) | http::Error::Header(_) | http::Error::Blocked(_) => FailureKind::Refused,
+        _ => FailureKind::NotConnected,
+    };
+    let message = match error {
+        http::Error::Blocked(_) => "http: [egress] in config.toml does not allow this address".to_owned(),
+        error => format!("http: {error}"),
+    };
+    Failure {
+        kind,
+        message,
         account: None,
     }
 }
@@ -91,6 +140,11 @@ impl World for Live {
     }
 
     fn log(&self, line: LogLine) {
+        match self.flood.line(Instant::now()) {
+            Line::Logged => {}
+            Line::Dropped => return,
+            Line::FirstDropped => return self.tell_dropped(),
+        }
         let LogLine {
             level,
             text,
@@ -154,6 +208,36 @@ impl World for Live {
                 .map(|(key, entry)| Ok((key, kept(&entry)?)))
                 .collect()
         })
+    }
+
+    fn http(&self, method: Method, request: Request) -> LocalBoxFuture<'static, Result<Answer, Failure>> {
+        let (host, calling) = (Arc::clone(&self.host), Arc::clone(&self.calling));
+        self.ask(async move {
+            // Never closed.
+            let _one = calling.acquire_owned().await;
+            let answer = host.http(method, request).await.map_err(|error| of_http(&error))?;
+            if answer.cut {
+                return Err(refused("the answer is too large: more than 10 MiB"));
+            }
+            let mut headers = BTreeMap::new();
+            for (name, value) in &answer.headers {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                let entry: &mut String = headers.entry(name.as_str().to_owned()).or_default();
+                if !entry.is_empty() {
+                    entry.push_str(", ");
+                }
+                entry.push_str(&value);
+            }
+            Ok(Answer {
+                status: answer.status,
+                headers,
+                body: answer.body,
+            })
+        })
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.config.borrow().secrets.get(name).cloned()
     }
 
     fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {

@@ -15,12 +15,14 @@ mod error;
 mod filter;
 mod finish;
 mod fired;
+mod flood;
 mod folder;
 mod gates;
 mod generation;
 pub mod harness;
 mod host;
 mod jobs;
+mod library;
 mod listing;
 mod live;
 mod manifest;
@@ -48,6 +50,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::action::{Failure, SendOrder, Sent, State};
 use crate::config::Config;
+use crate::http;
 use crate::store::{self, Store};
 
 use gates::Gates;
@@ -64,6 +67,13 @@ pub trait Host: Send + Sync + 'static {
 
     /// How an account stands; `None` if there is none of that id.
     fn account(&self, id: &str) -> Option<AccountState>;
+
+    /// Calls a service through the one outbound client.
+    fn http(
+        &self,
+        method: hyper::Method,
+        request: http::Request,
+    ) -> BoxFuture<'static, Result<http::Response, http::Error>>;
 
     /// Whether deliveries to this name can go anywhere: `[endpoint.NAME]`, or `account:ID` with a webhook.
     fn has_endpoint(&self, name: &str) -> bool;
@@ -130,6 +140,7 @@ impl Scripts {
         let tracker = TaskTracker::new();
         let shared = Arc::new(Shared {
             store: deps.store,
+            config: deps.config.clone(),
             host: deps.host,
             tracker: tracker.clone(),
             runtime: Handle::current(),

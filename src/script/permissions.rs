@@ -25,9 +25,9 @@ pub(crate) struct Declared {
     pub(crate) actions: Vec<String>,
     /// Where it may post: names of endpoints, `account:*` for accounts' own webhooks.
     pub(crate) endpoints: Vec<String>,
-    /// Hosts that it may call. No function uses it yet; declared so that manifests need not change.
+    /// Hosts that it may call by `http`.
     pub(crate) http: Vec<String>,
-    /// Secrets that it may read. No function uses it yet; declared so that manifests need not change.
+    /// Secrets that it may use.
     pub(crate) secrets: Vec<String>,
 }
 
@@ -50,6 +50,26 @@ impl Permissions {
     /// Whether it may post to an endpoint.
     pub(crate) fn endpoint(&self, name: &str) -> bool {
         self.has(|declared| &declared.endpoints, name)
+    }
+
+    /// Whether it may call a host: named whole, or by `*.example.com`.
+    pub(crate) fn http(&self, host: &str) -> bool {
+        match self {
+            Permissions::All => true,
+            Permissions::Declared(declared) => declared.http.iter().any(|allowed| {
+                let end = allowed.strip_prefix('*');
+                allowed.eq_ignore_ascii_case(host)
+                    || end.is_some_and(|end| {
+                        let host = host.to_ascii_lowercase();
+                        (end.is_empty() || end.starts_with('.')) && host.ends_with(&end.to_ascii_lowercase())
+                    })
+            }),
+        }
+    }
+
+    /// Whether it may use a secret.
+    pub(crate) fn secret(&self, name: &str) -> bool {
+        self.has(|declared| &declared.secrets, name)
     }
 
     fn has(&self, list: impl Fn(&Declared) -> &Vec<String>, name: &str) -> bool {

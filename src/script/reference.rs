@@ -119,6 +119,7 @@ fn heading(part: &str) -> String {
         "message" => "A message".to_owned(),
         "event" => "Any other event".to_owned(),
         "account" => "An account".to_owned(),
+        "_G" => "Globals".to_owned(),
         module => format!("wharf.{module}"),
     }
 }
@@ -126,7 +127,9 @@ fn heading(part: &str) -> String {
 /// A row as it is written in a script: `wharf.kv.get(key: string) -> any`, `message:reply(…)`.
 fn shown(row: &Row) -> String {
     let method = row.name.contains(':');
-    let name = if method {
+    let name = if let Some(name) = row.name.strip_prefix("_G.") {
+        name.to_owned()
+    } else if method {
         row.name.to_owned()
     } else {
         format!("wharf.{}", row.name)

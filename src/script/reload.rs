@@ -209,7 +209,7 @@ impl Reload {
         }
         // Before the watch: a folder that is replaced in between is found out at the next look.
         let inodes = inodes(&wanted);
-        let folders = [Folder::Flat(scripts), Folder::Deep(plugins)];
+        let folders = [Folder::Deep(scripts), Folder::Deep(plugins)];
         match Folders::watch(&folders, quiet, &self.shared.tracker, self.shared.stop.clone()) {
             Ok((folders, woken)) => Some(Watched {
                 wanted,

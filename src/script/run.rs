@@ -7,7 +7,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,20 +14,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::action::{Content, Failure, SendOrder, Sent};
 use crate::event::{AccountId, Event, Source};
 
-use crate::store::JOB_MAX;
-
-use super::jobs::OWNER;
 use super::meter::Tally;
 use super::timer::Timer;
 use super::vm::Limits;
 use super::world::World;
 use keys::Keys;
 pub(crate) use keys::MAX_KEY;
+pub(crate) use posts::body_fits;
 
 mod keys;
+mod posts;
 
 /// Deliveries that one run may post.
 pub(crate) const MAX_POSTS: usize = 16;
+/// Calls of `http` that one run may make.
+pub(crate) const MAX_CALLS: u64 = 64;
 /// Jobs that one run may make.
 pub(crate) const MAX_JOBS: usize = 16;
 /// Bytes of one delivery's body.
@@ -164,6 +164,8 @@ pub(crate) struct Run {
     /// How many branches each branch has begun.
     branches: RefCell<HashMap<String, u32>>,
     branches_made: Cell<usize>,
+    /// Calls of `http` of each branch.
+    calls: RefCell<HashMap<String, u64>>,
     sends_made: Cell<usize>,
     sent: RefCell<Vec<String>>,
     timers: RefCell<Vec<Rc<Timer>>>,
@@ -218,6 +220,7 @@ impl Run {
             sends: RefCell::default(),
             branches: RefCell::default(),
             branches_made: Cell::new(0),
+            calls: RefCell::default(),
             sends_made: Cell::new(0),
             sent: RefCell::default(),
             timers: RefCell::default(),
@@ -278,49 +281,6 @@ impl Run {
             queued: self.queued.take(),
             sent: self.sent.take(),
         }
-    }
-
-    /// `webhook.post`
-    pub(crate) fn post(&self, endpoint: String, body: Vec<u8>) -> Result<(), Refusal> {
-        self.still_open()?;
-        body_fits(body.len())?;
-        if !self.world.has_endpoint(&endpoint) {
-            return misuse(match endpoint.strip_prefix("account:") {
-                Some(account) => format!("webhook.post: account '{account}' has no webhook"),
-                None => format!("webhook.post: there is no [endpoint.{endpoint}] in config.toml"),
-            });
-        }
-        let mut posts = self.posts.borrow_mut();
-        if posts.len() == MAX_POSTS {
-            return misuse(format!("webhook.post: more than {MAX_POSTS} deliveries in one run"));
-        }
-        posts.push(Posted { endpoint, body });
-        Ok(())
-    }
-
-    /// `later`
-    pub(crate) fn later(&self, wait: Duration, name: String, mut data: Map<String, Value>) -> Result<(), Refusal> {
-        self.still_open()?;
-        if data.insert(OWNER.to_owned(), Value::Null).is_some() {
-            return misuse(format!(
-                "later: the data cannot have '{OWNER}', which names this script in the event"
-            ));
-        }
-        data.remove(OWNER);
-        let size = serde_json::to_string(&data).map_or(0, |text| text.len());
-        if size > JOB_MAX {
-            return misuse(format!(
-                "later: the data has {size} bytes as JSON; at most {JOB_MAX} fit"
-            ));
-        }
-        let mut jobs = self.jobs.borrow_mut();
-        if jobs.len() == MAX_JOBS {
-            return misuse(format!("later: more than {MAX_JOBS} jobs in one run"));
-        }
-        let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-        let due = self.world.now().saturating_add(wait);
-        jobs.push(Later { name, due, data });
-        Ok(())
     }
 
     /// The name of the branch that the handlers themselves are.
@@ -416,19 +376,6 @@ impl Run {
 fn bytes_of(content: &Content) -> usize {
     let Content::Text { text, quote, mentions } = content;
     text.len() + quote.as_ref().map_or(0, String::len) + mentions.iter().map(String::len).sum::<usize>()
-}
-
-/// Whether a delivery's body of so many bytes is small enough.
-///
-/// # Errors
-/// A sentence, if it is not.
-pub(crate) fn body_fits(bytes: usize) -> Result<(), Refusal> {
-    if bytes > MAX_BODY {
-        return misuse(format!(
-            "webhook.post: the body has {bytes} bytes; at most {MAX_BODY} fit"
-        ));
-    }
-    Ok(())
 }
 
 /// A number as JSON: whole if it is whole and exact.

@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::Config;
 use crate::event::{Draft, Kind, Origin};
 use crate::store::{Batch, NewEvent, Store};
 
@@ -19,6 +21,8 @@ use super::times::Times;
 pub(crate) struct Shared {
     /// The store.
     pub(crate) store: Store,
+    /// The configuration in force.
+    pub(crate) config: watch::Receiver<Arc<Config>>,
     /// The rest of the program.
     pub(crate) host: Arc<dyn Host>,
     /// Where tasks run.

@@ -14,12 +14,17 @@ use crate::store::Position;
 
 use super::error::{Fault, FaultKind};
 use super::fired::commit_all;
+use super::flood::Flood;
 use super::generation::LoadError;
 use super::host::{Plan, Runner};
 use super::live::Live;
 use super::shared::{Shared, host_event};
 use super::times::Times;
 use super::views::{Problem, ScriptView};
+
+/// Calls of `http` that one script makes at a time.
+const CALLS: usize = 8;
+mod handover;
 
 /// So many kills and rebuilds within [`STRIKE_WINDOW`] suspend a script.
 const STRIKES: usize = 10;
@@ -50,6 +55,7 @@ pub(crate) struct Slot {
     /// Held while a VM is built anew, so that one that ends is replaced once for all its runs.
     rebuilding: tokio::sync::Mutex<()>,
     position: Mutex<Option<Position>>,
+    flood: Arc<Flood>,
 }
 
 /// What a kill came to.
@@ -83,6 +89,7 @@ impl Slot {
             status: Mutex::default(),
             rebuilding: tokio::sync::Mutex::default(),
             position: Mutex::default(),
+            flood: Arc::default(),
         })
     }
 
@@ -133,6 +140,10 @@ impl Slot {
         };
         match self.start(Arc::new(plan), number).await {
             Ok(runner) => {
+                if let Err(problem) = self.hand_over(&runner).await {
+                    self.refuse(problem);
+                    return;
+                }
                 let old = {
                     let mut status = self.status();
                     status.refused = None;
@@ -308,10 +319,13 @@ impl Slot {
             script: Arc::clone(&self.name),
             generation: number,
             store: self.shared.store.clone(),
+            config: self.shared.config.clone(),
             host: Arc::clone(&self.shared.host),
             tracker: self.shared.tracker.clone(),
             runtime: self.shared.runtime.clone(),
+            flood: Arc::clone(&self.flood),
             listing: Arc::new(Semaphore::new(1)),
+            calling: Arc::new(Semaphore::new(CALLS)),
         };
         let (runner, fired) = Runner::start(plan, number, world, &self.shared.tracker).await?;
         let (slot, weak) = (Arc::downgrade(self), Arc::downgrade(&runner));

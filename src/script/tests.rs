@@ -36,6 +36,14 @@ impl Host for Refusing {
         })
     }
 
+    fn http(
+        &self,
+        _: hyper::Method,
+        _: crate::http::Request,
+    ) -> BoxFuture<'static, Result<crate::http::Response, crate::http::Error>> {
+        Box::pin(async { Err(crate::http::Error::Timeout) })
+    }
+
     fn has_endpoint(&self, _: &str) -> bool {
         true
     }

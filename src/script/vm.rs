@@ -55,7 +55,6 @@ const REMOVED: &[&str] = &[
     "getfenv",
     "setfenv",
     "newproxy",
-    "require",
     "coroutine",
     "gcinfo",
 ];
@@ -206,8 +205,10 @@ pub(crate) fn build(
         Ok(copy)
     })?;
     ours(&lua, PATCHES).call::<()>((find, clone))?;
-    install(&lua)?;
     let globals = lua.globals();
+    // The one that the library has reads any file; what is put in its place does not.
+    globals.raw_remove("require")?;
+    install(&lua)?;
     for name in REMOVED {
         globals.raw_remove(*name)?;
     }

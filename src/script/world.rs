@@ -4,13 +4,18 @@
 //! an invented world (`wharf test`). Values only, no Lua. What a run writes is not here: it is kept in [`super::run::Run`]
 //! until the run ends, and whoever drives the run commits it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
+use hyper::Method;
+use hyper::body::Bytes;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use crate::action::{Failure, SendOrder, Sent};
+use crate::config::resolved::Secret;
+use crate::http::Request;
 
 use super::AccountState;
 
@@ -37,6 +42,12 @@ pub(crate) trait World {
     /// Committed entries whose key starts with `prefix`, in order of keys, at most `limit`.
     fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>>;
 
+    /// A value of `[secrets]`.
+    fn secret(&self, name: &str) -> Option<Secret>;
+
+    /// Calls a service.
+    fn http(&self, method: Method, request: Request) -> LocalBoxFuture<'static, Result<Answer, Failure>>;
+
     /// Waits for a time of this world.
     fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()>;
 
@@ -53,6 +64,17 @@ pub(crate) struct Kept {
     pub(crate) version: u64,
     /// When it ends, in milliseconds since 1970.
     pub(crate) expires_at: Option<i64>,
+}
+
+/// What a service answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: u16,
+    /// Headers, by names in small letters.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// The body.
+    pub(crate) body: Bytes,
 }
 
 /// A line that a script logs.

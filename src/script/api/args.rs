@@ -11,6 +11,7 @@ use crate::script::filter::{parse_duration, seconds_of};
 use crate::script::run::Refusal;
 
 use super::convert;
+use super::secret::Hidden;
 
 /// The arguments of one call, taken from the front.
 pub(crate) struct Args {
@@ -69,6 +70,19 @@ impl Args {
             Value::Number(number) => Ok(number.to_string()),
             other => Err(self.wrong(what, "a string", other)),
         }
+    }
+
+    /// Bytes, or those of a secret; the second is whether they are.
+    ///
+    /// # Errors
+    /// As [`Args::bytes`].
+    pub(crate) fn bytes_or_secret(&mut self, what: &str) -> Result<(LuaString, bool), Refusal> {
+        let value = self.any();
+        if let Some(hidden) = Hidden::reveal(&value) {
+            return Ok((hidden, true));
+        }
+        self.put_back(value);
+        Ok((self.bytes(what)?, false))
     }
 
     /// Bytes, left where they are.

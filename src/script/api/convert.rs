@@ -10,6 +10,7 @@ use crate::script::run::number;
 
 use super::args::kind;
 use super::event::EventObject;
+use super::secret::{Hidden, SHOWN};
 
 /// How deep tables may be nested; also ends a table that holds itself.
 const MAX_DEPTH: usize = 64;
@@ -41,6 +42,21 @@ pub(crate) fn to_json_within(value: &Value, bytes: usize) -> Result<Json, String
         values: MAX_VALUES,
         bytes,
         most: bytes,
+        masked: false,
+    };
+    convert(value, 0, &mut left)
+}
+
+/// [`to_json_within`] for people: secrets stand there as `***`.
+///
+/// # Errors
+/// As [`to_json`].
+pub(crate) fn to_json_masked(value: &Value, bytes: usize) -> Result<Json, String> {
+    let mut left = Left {
+        values: MAX_VALUES,
+        bytes,
+        most: bytes,
+        masked: true,
     };
     convert(value, 0, &mut left)
 }
@@ -50,6 +66,7 @@ struct Left {
     values: usize,
     bytes: usize,
     most: usize,
+    masked: bool,
 }
 
 impl Left {
@@ -99,6 +116,8 @@ fn convert(value: &Value, depth: usize, left: &mut Left) -> Result<Json, String>
                 left.bytes(json.to_string().len())?;
                 Ok(json)
             }
+            Err(_) if object.is::<Hidden>() && left.masked => Ok(Json::String(SHOWN.to_owned())),
+            Err(_) if object.is::<Hidden>() => Err("a secret is not put into JSON".to_owned()),
             Err(_) => Err("an object has no form in JSON".to_owned()),
         },
         other => Err(format!("{} has no form in JSON", kind(other))),

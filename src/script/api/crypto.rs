@@ -15,6 +15,7 @@ use crate::script::error::suggestion;
 use crate::script::run::Refusal;
 
 use super::args::Args;
+use super::secret::Hidden;
 use super::{Body, Caller, Row, convert};
 
 /// `crypto.*`
@@ -28,14 +29,14 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "crypto.hmac_sha256",
-        signature: "(key: string, data: string, encoding: string?) -> string",
+        signature: "(key: string | secret, data: string, encoding: string?) -> string",
         doc: "The HMAC-SHA-256 of bytes under a key, encoded as for `sha256`.",
         permission: None,
         body: Body::Now(hmac_sha256),
     },
     Row {
         name: "crypto.base64_encode",
-        signature: "(data: string, encoding: string?) -> string",
+        signature: "(data: string | secret, encoding: string?) -> string | secret",
         doc: "Bytes as Base64; with `\"base64url\"` in the alphabet of URLs, without padding.",
         permission: None,
         body: Body::Now(base64_encode),
@@ -70,7 +71,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "crypto.equal",
-        signature: "(a: string, b: string) -> boolean",
+        signature: "(a: string | secret, b: string | secret) -> boolean",
         doc: "Whether two texts are the same, in a time that does not tell where they differ: for signatures and tokens.",
         permission: None,
         body: Body::Now(equal),
@@ -125,7 +126,7 @@ fn sha256(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
 }
 
 fn hmac_sha256(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
-    let key = args.bytes("the key")?;
+    let (key, _) = args.bytes_or_secret("the key")?;
     let data = args.bytes("the data")?;
     let encoding = encoding(&mut args, Encoding::Hex)?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&key.as_bytes()).map_err(|_| args.refuse("the key cannot be used"))?;
@@ -134,9 +135,14 @@ fn hmac_sha256(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
 }
 
 fn base64_encode(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
-    let data = args.bytes("the data")?;
+    let (data, hidden) = args.bytes_or_secret("the data")?;
     let encoding = encoding(&mut args, Encoding::Base64)?;
-    encoded(caller, &args, &data.as_bytes(), &encoding)
+    match encoded(caller, &args, &data.as_bytes(), &encoding)? {
+        Value::String(text) if hidden => {
+            Hidden::object(&caller.lua, text.as_bytes()).map_err(|error| args.refuse(&error.to_string()))
+        }
+        value => Ok(value),
+    }
 }
 
 fn base64_decode(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
@@ -172,8 +178,8 @@ fn uuid(caller: &Caller, args: Args) -> Result<Value, Refusal> {
 }
 
 fn equal(_: &Caller, mut args: Args) -> Result<Value, Refusal> {
-    let a = args.bytes("the first text")?;
-    let b = args.bytes("the second text")?;
+    let (a, _) = args.bytes_or_secret("the first text")?;
+    let (b, _) = args.bytes_or_secret("the second text")?;
     let same: bool = a.as_bytes().ct_eq(&b.as_bytes()).into();
     Ok(Value::Boolean(same))
 }

@@ -10,7 +10,7 @@ use crate::script::run::Refusal;
 use crate::script::world::{Level, LogLine};
 
 use super::args::Args;
-use super::{Body, Caller, Desk, Row};
+use super::{Body, Caller, Desk, Row, convert};
 
 /// Bytes of one line; what is longer is cut.
 const MAX_LINE: usize = 8 * 1024;
@@ -56,7 +56,9 @@ fn write(caller: &Caller, mut args: Args, level: Level) -> Result<Value, Refusal
     };
     let fields = match args.any() {
         Value::Nil => serde_json::Map::new(),
-        value => match args.json_within("the fields", &value, MAX_FIELDS)? {
+        value => match convert::to_json_masked(&value, MAX_FIELDS)
+            .map_err(|text| args.refuse(&format!("the fields: {text}")))?
+        {
             serde_json::Value::Object(fields) => fields,
             _ => return Err(args.refuse("the fields must be a table with names")),
         },

@@ -7,26 +7,29 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use mlua::{Function, IntoLua, Lua, MultiValue, Table, Value};
+use mlua::{Function, IntoLua, Lua, Table, Value};
 use serde_json::Map;
 
 use crate::action::{Failure, FailureKind};
 use crate::event::Kind;
 
-use super::error::{suggestion, to_lua};
 use super::filter::Filter;
 use super::generation::Registered;
+use super::library::Libraries;
 use super::manifest::API;
 use super::meter::Meter;
 use super::permissions::Permissions;
 use super::run::{Refusal, Run};
 use super::timer::Timers;
-use super::vm::ours;
 use super::world::World;
 use args::Args;
 use branch::Current;
+use install::gone;
+pub(crate) use install::install;
+#[cfg(test)]
+pub(crate) use install::installed;
+use require::Required;
 
 pub(crate) mod account;
 pub(crate) mod args;
@@ -35,18 +38,23 @@ pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod crypto;
 pub(crate) mod event;
+pub(crate) mod http;
+mod install;
 pub(crate) mod json;
 pub(crate) mod kv;
 pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod on;
+pub(crate) mod require;
+pub(crate) mod secret;
+pub(crate) mod state;
 pub(crate) mod time;
 pub(crate) mod timer;
 pub(crate) mod webhook;
 
 /// One entry of the API.
 pub(crate) struct Row {
-    /// `on`, `kv.get`; `message:reply` for a method of an object.
+    /// `on`, `kv.get`; `message:reply` for a method of an object, `_G.require` for a global.
     pub(crate) name: &'static str,
     /// Parameters and results in Luau's notation: `(key: string) -> any`.
     pub(crate) signature: &'static str,
@@ -74,6 +82,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         on::ROWS,
         event::ROWS,
         account::ROWS,
+        http::ROWS,
         webhook::ROWS,
         kv::ROWS,
         log::ROWS,
@@ -81,6 +90,9 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         branch::ROWS,
         timer::ROWS,
         later::ROWS,
+        require::ROWS,
+        secret::ROWS,
+        state::ROWS,
         time::ROWS,
         json::ROWS,
         crypto::ROWS,
@@ -113,6 +125,9 @@ pub(crate) struct Desk {
     world: Rc<dyn World>,
     permissions: Permissions,
     timers: Rc<Timers>,
+    required: Required,
+    /// What is called before the next version is put in force.
+    hooks: RefCell<Vec<Function>>,
     current: RefCell<Option<Current>>,
     loading: Cell<bool>,
     /// Whether the function of `kv.update` is at work, which may neither wait nor write.
@@ -129,6 +144,7 @@ struct Objects {
     #[cfg(test)]
     modules: HashMap<&'static str, Table>,
     stop: Table,
+    state: Table,
     /// The language's own, as it was before a script could touch it.
     pcall: Function,
 }
@@ -163,8 +179,12 @@ impl Caller {
         }
         let words = || {
             Refusal::Misuse(format!(
-                "{} works in handlers only, not while the file loads",
-                self.name
+                "{} works in handlers only, not {}",
+                self.name,
+                match self.desk.is_loading() {
+                    true => "while the file loads",
+                    false => "before a reload",
+                }
             ))
         };
         self.current.as_ref().ok_or_else(words)
@@ -207,12 +227,14 @@ pub(crate) fn not_permitted(message: String) -> Refusal {
 
 impl Desk {
     /// The desk of a VM that loads its file now.
-    pub(crate) fn new(meter: Rc<Meter>, world: Rc<dyn World>, permissions: Permissions) -> Self {
+    pub(crate) fn new(meter: Rc<Meter>, world: Rc<dyn World>, permissions: Permissions, libraries: Libraries) -> Self {
         Self {
             meter,
             world,
             permissions,
             timers: Rc::default(),
+            required: Required::new(libraries),
+            hooks: RefCell::default(),
             current: RefCell::default(),
             loading: Cell::new(true),
             pure: Cell::new(false),
@@ -234,6 +256,26 @@ impl Desk {
     /// What the script may do.
     pub(crate) fn permissions(&self) -> &Permissions {
         &self.permissions
+    }
+
+    /// What is called before the next version is put in force.
+    pub(crate) fn hooks(&self) -> Vec<Function> {
+        self.hooks.borrow().clone()
+    }
+
+    /// Adds to [`Desk::hooks`].
+    pub(crate) fn add_hook(&self, function: Function) {
+        self.hooks.borrow_mut().push(function);
+    }
+
+    /// `wharf.state`
+    pub(crate) fn state(&self) -> Option<&Table> {
+        self.objects.get().map(|objects| &objects.state)
+    }
+
+    /// What it has required, and can.
+    pub(crate) fn required(&self) -> &Required {
+        &self.required
     }
 
     /// The timers of the generation.
@@ -300,209 +342,4 @@ impl Desk {
     pub(crate) fn methods(&self, object: &str) -> Option<&Table> {
         self.objects.get()?.methods.get(object)
     }
-}
-
-/// Raises what a function refused, with the line of the script that called it.
-const WRAP: &str = r#"
-local raw = ...
-return function(...)
-  local ok, value, level = raw(...)
-  if ok then return value end
-  error(value, level)
-end
-"#;
-
-/// Answers a name that a strict table does not have.
-const STRICT: &str = r#"
-local fields, missing = ...
-return setmetatable({}, {
-  __index = function(_, name)
-    local value = fields[name]
-    if value == nil then error(missing(name), 2) end
-    return value
-  end,
-  __newindex = function(_, name)
-    error("wharf is read-only: '" .. tostring(name) .. "' cannot be set", 2)
-  end,
-  __metatable = "wharf",
-})
-"#;
-
-const FAILURE: &str = r#"
-return { __tostring = function(failure) return failure.message end, __metatable = "wharf.failure" }
-"#;
-
-/// Puts the API into a VM: the global `wharf`, and `print`.
-pub(crate) fn install(lua: &Lua, desk: &Rc<Desk>, config: &Map<String, serde_json::Value>) -> mlua::Result<()> {
-    let wrap = ours(lua, WRAP).into_function()?;
-    let failure: Table = ours(lua, FAILURE).call(())?;
-    let failure = Rc::new(failure);
-    let stop = lua.create_table()?;
-    stop.set_readonly(true);
-    let root = lua.create_table()?;
-    root.raw_set("stop", stop.clone())?;
-    let mut modules: HashMap<&'static str, Table> = HashMap::new();
-    let mut methods: HashMap<&str, Table> = HashMap::new();
-    for row in rows() {
-        let (table, name) = if let Some((object, name)) = row.name.split_once(':') {
-            (child(lua, &mut methods, object)?, name)
-        } else if let Some((module, name)) = row.name.split_once('.') {
-            (child(lua, &mut modules, module)?, name)
-        } else {
-            (root.clone(), row.name)
-        };
-        let value = match &row.body {
-            Body::Value(make) => make(lua, config)?,
-            Body::Now(body) => Value::Function(now(lua, desk, &wrap, &failure, row.name, *body)?),
-            Body::Later(body) => Value::Function(later(lua, desk, &wrap, &failure, row.name, *body)?),
-        };
-        if !value.is_nil() {
-            table.raw_set(name, value)?;
-        }
-    }
-    for (name, fields) in &modules {
-        root.raw_set(*name, strict(lua, &format!("wharf.{name}"), fields)?)?;
-    }
-    for table in methods.values() {
-        table.set_readonly(true);
-    }
-    lua.globals().raw_set("wharf", strict(lua, "wharf", &root)?)?;
-    lua.globals().raw_set("print", log::print(lua, desk)?)?;
-    let pcall = lua.globals().raw_get("pcall")?;
-    let objects = Objects {
-        methods,
-        #[cfg(test)]
-        root,
-        #[cfg(test)]
-        modules,
-        stop,
-        pcall,
-    };
-    desk.objects.set(objects).ok();
-    Ok(())
-}
-
-fn child<'a>(lua: &Lua, tables: &mut HashMap<&'a str, Table>, name: &'a str) -> mlua::Result<Table> {
-    if let Some(table) = tables.get(name) {
-        return Ok(table.clone());
-    }
-    let table = lua.create_table()?;
-    tables.insert(name, table.clone());
-    Ok(table)
-}
-
-/// A table that names what it does not have.
-fn strict(lua: &Lua, title: &str, fields: &Table) -> mlua::Result<Table> {
-    let mut known: Vec<String> = Vec::new();
-    fields.for_each(|name: String, _: Value| {
-        known.push(name);
-        Ok(())
-    })?;
-    let title = title.to_owned();
-    let missing = lua.create_function(move |_, name: Value| {
-        let name = name.to_string().unwrap_or_default();
-        let hint = suggestion(&name, known.iter().map(String::as_str));
-        Ok(format!("{title} has no '{name}'{hint}"))
-    })?;
-    let table: Table = ours(lua, STRICT).call((fields.clone(), missing))?;
-    table.set_readonly(true);
-    Ok(table)
-}
-
-fn caller(lua: &Lua, desk: &Rc<Desk>, name: &'static str) -> Caller {
-    Caller {
-        lua: lua.clone(),
-        desk: Rc::clone(desk),
-        name,
-        current: desk.current.borrow().clone(),
-    }
-}
-
-/// `true` and the value; or `false`, what is to be raised, and whose line it names: 2 is the caller's, 0 what it has.
-fn answer(lua: &Lua, result: Result<Value, Refusal>, failure: &Rc<Table>) -> mlua::Result<(bool, Value, u8)> {
-    match result {
-        Ok(value) => Ok((true, value, 2)),
-        Err(Refusal::Misuse(text)) => Ok((false, Value::String(lua.create_string(text)?), 2)),
-        Err(Refusal::Failed(cause)) => Ok((false, to_lua(lua, &cause, failure)?, 2)),
-        Err(Refusal::Raised(value)) => Ok((false, value, 0)),
-    }
-}
-
-fn now(
-    lua: &Lua,
-    desk: &Rc<Desk>,
-    wrap: &Function,
-    failure: &Rc<Table>,
-    name: &'static str,
-    body: fn(&Caller, Args) -> Result<Value, Refusal>,
-) -> mlua::Result<Function> {
-    let (desk, failure) = (Rc::downgrade(desk), Rc::clone(failure));
-    let raw = lua.create_function(move |lua, values: MultiValue| {
-        let desk = desk.upgrade().ok_or_else(gone)?;
-        let result = body(&caller(lua, &desk, name), Args::new(name, values));
-        answer(lua, result, &failure)
-    })?;
-    wrapped(wrap, raw)
-}
-
-fn later(
-    lua: &Lua,
-    desk: &Rc<Desk>,
-    wrap: &Function,
-    failure: &Rc<Table>,
-    name: &'static str,
-    body: fn(Caller, Args) -> LocalBoxFuture<'static, Result<Value, Refusal>>,
-) -> mlua::Result<Function> {
-    let (desk, failure) = (Rc::downgrade(desk), Rc::clone(failure));
-    let raw = lua.create_async_function(move |lua, values: MultiValue| {
-        let started = desk.upgrade().map(|desk| {
-            let caller = caller(&lua, &desk, name);
-            match desk.pure.get() {
-                // Refused before it can wait: Lua cannot go on with what waits inside a function of Rust.
-                true => std::future::ready(Err(Refusal::Misuse(caller.not_pure()))).boxed_local(),
-                false => body(caller, Args::new(name, values)),
-            }
-        });
-        let failure = Rc::clone(&failure);
-        async move {
-            let result = started.ok_or_else(gone)?.await;
-            answer(&lua, result, &failure)
-        }
-    })?;
-    wrapped(wrap, raw)
-}
-
-/// Names of functions and values in a VM, as rows name them; of objects their methods.
-#[cfg(test)]
-pub(crate) fn installed(lua: &Lua, desk: &Desk) -> mlua::Result<Vec<String>> {
-    let mut found = Vec::new();
-    let objects = desk.objects.get().ok_or_else(gone)?;
-    for (object, table) in &objects.methods {
-        table.for_each(|name: String, _: Value| {
-            found.push(format!("{object}:{name}"));
-            Ok(())
-        })?;
-    }
-    objects.root.for_each(|name: String, value: Value| {
-        let Some(fields) = objects.modules.get(name.as_str()) else {
-            found.push(name);
-            return Ok(());
-        };
-        drop(value);
-        fields.for_each(|field: String, _: Value| {
-            found.push(format!("{name}.{field}"));
-            Ok(())
-        })
-    })?;
-    lua.gc_collect()?;
-    Ok(found)
-}
-
-fn gone() -> mlua::Error {
-    mlua::Error::runtime("the script has been unloaded")
-}
-
-#[expect(clippy::disallowed_methods, reason = "our own chunk, before any code of a script")]
-fn wrapped(wrap: &Function, raw: Function) -> mlua::Result<Function> {
-    wrap.call(raw)
 }

@@ -15,7 +15,6 @@ use jiff::tz::TimeZone;
 use mlua::Value as LuaValue;
 use serde_json::{Map, Value, json};
 
-use crate::action::FailureKind;
 use crate::config::Config;
 use crate::event::{Event, Kind, Origin, SCHEMA};
 use crate::script::api::convert;
@@ -31,7 +30,6 @@ use crate::script::vm::Limits;
 use crate::script::world::World;
 use crate::store::Job;
 
-use super::expect;
 use super::world::Invented;
 
 /// An event that waits in its chat's lane: for its next try, or for the one before it.
@@ -44,14 +42,14 @@ struct Waiting {
 /// One script under test.
 pub(super) struct Bot {
     generation: Generation,
-    world: Rc<Invented>,
+    pub(super) world: Rc<Invented>,
     lanes: RefCell<BTreeMap<String, VecDeque<Waiting>>>,
-    stopped: Cell<bool>,
-    fault: RefCell<Option<String>>,
+    pub(super) stopped: Cell<bool>,
+    pub(super) fault: RefCell<Option<String>>,
     events: Cell<u64>,
 }
 
-const OPTIONS: &[&str] = &["config", "now", "zone", "accounts", "endpoints"];
+const OPTIONS: &[&str] = &["config", "now", "zone", "accounts", "endpoints", "secrets"];
 
 /// Fields of `bot:message{…}` that are not fields of the message.
 const ABOUT: &[&str] = &["account", "age", "name", "origin"];
@@ -100,11 +98,15 @@ impl Bot {
             .map_err(|_| wrong(format!("now = \"{now}\" is not like \"2026-01-05T07:30\"")))?;
         let now = zone.to_timestamp(now).map_err(|error| wrong(error.to_string()))?;
         let endpoints = host.endpoint.keys().map(String::as_str).collect::<Vec<_>>();
+        let secrets = options.get("secrets").and_then(Value::as_object).into_iter().flatten();
+        let secrets = secrets.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+        let secrets = secrets.collect();
         let world = Rc::new(Invented::new(
             now.as_millisecond(),
             zone,
             texts(&options, "accounts", &["main"]),
             texts(&options, "endpoints", &endpoints),
+            secrets,
         ));
         let setup = Setup {
             limits: plan.limits,
@@ -129,7 +131,7 @@ impl Bot {
         self.fault.take().map(|fault| format!("a handler failed: {fault}"))
     }
 
-    fn still_fine(&self) -> mlua::Result<()> {
+    pub(super) fn still_fine(&self) -> mlua::Result<()> {
         self.unasked().map_or(Ok(()), |text| Err(wrong(text)))
     }
 
@@ -343,84 +345,6 @@ impl Bot {
         }
         self.world.set_now(end.max(self.world.now()));
         Ok(())
-    }
-
-    pub(super) fn fail(&self, what: &str, kind: &str) -> mlua::Result<()> {
-        if what != "send" {
-            return Err(wrong(format!("bot:fail(\"{what}\"): only \"send\" can fail")));
-        }
-        let kinds = [
-            FailureKind::NotConnected,
-            FailureKind::Timeout,
-            FailureKind::Refused,
-            FailureKind::RateLimited,
-        ];
-        let found = kinds.into_iter().find(|known| known.as_str() == kind);
-        let known = kinds.iter().map(|known| known.as_str());
-        self.world
-            .fail_next(found.ok_or_else(|| wrong(format!("no failure '{kind}'{}", suggestion(kind, known))))?);
-        Ok(())
-    }
-
-    pub(super) fn expect_sent(&self, expected: &Map<String, Value>) -> mlua::Result<()> {
-        let Some(said) = self.world.sent.borrow_mut().pop_front() else {
-            self.still_fine()?;
-            return Err(wrong(format!(
-                "expected a message {}, but none was sent",
-                Value::from(expected.clone())
-            )));
-        };
-        expect::said(expected, &said).map_err(wrong)
-    }
-
-    pub(super) fn expect_webhook(&self, expected: &Map<String, Value>) -> mlua::Result<()> {
-        let Some(posted) = self.world.posted.borrow_mut().pop_front() else {
-            self.still_fine()?;
-            return Err(wrong(format!(
-                "expected a delivery {}, but none was posted",
-                Value::from(expected.clone())
-            )));
-        };
-        expect::posted(expected, &posted).map_err(wrong)
-    }
-
-    pub(super) fn expect_nothing(&self) -> mlua::Result<()> {
-        if let Some(said) = self.world.sent.borrow().front() {
-            return Err(wrong(format!("expected nothing, but {}", expect::tell_said(said))));
-        }
-        if let Some(posted) = self.world.posted.borrow().front() {
-            return Err(wrong(format!(
-                "expected nothing, but there is {}",
-                expect::tell_posted(posted)
-            )));
-        }
-        Ok(())
-    }
-
-    pub(super) fn expect_stopped(&self) -> mlua::Result<()> {
-        if self.stopped.get() {
-            Ok(())
-        } else {
-            Err(wrong("expected a gate to stop the event, but it passed"))
-        }
-    }
-
-    pub(super) fn expect_error(&self, part: &str) -> mlua::Result<()> {
-        match self.fault.take() {
-            Some(fault) if fault.contains(part) => Ok(()),
-            Some(fault) => Err(wrong(format!("expected an error with '{part}', but it is: {fault}"))),
-            None => Err(wrong("expected a handler to fail, but none did")),
-        }
-    }
-
-    pub(super) fn expect_kv(&self, key: &str, wanted: &Value) -> mlua::Result<()> {
-        let found = self.world.key(key).map_or(Value::Null, |kept| kept.value);
-        let same = found == *wanted || (found.is_number() && found.as_f64() == wanted.as_f64());
-        if same {
-            Ok(())
-        } else {
-            Err(wrong(format!("expected kv '{key}' = {wanted}, but it is {found}")))
-        }
     }
 }
 

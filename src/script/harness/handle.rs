@@ -38,6 +38,12 @@ impl UserData for Handle {
         methods.add_method("fail", |_, this, (what, kind): (String, String)| {
             this.bot()?.fail(&what, &kind)
         });
+        methods.add_method("http", |_, this, (call, answer): (String, LuaValue)| {
+            this.bot()?.http(call, &object_of(&answer, "an answer")?)
+        });
+        methods.add_method("expect_http", move |_, this, (call, wanted): (String, LuaValue)| {
+            this.bot()?.expect_http(&call, &object_of(&wanted, what)?)
+        });
         methods.add_method("expect_sent", move |_, this, wanted: LuaValue| {
             this.bot()?.expect_sent(&object_of(&wanted, what)?)
         });

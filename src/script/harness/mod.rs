@@ -4,6 +4,7 @@
 //! `wharf.case(name, fn)` and `wharf.test(file, options)`; what a bot can do is in `bot`, what stands behind the script it
 //! tests is in `world`. Nothing leaves the process, and time passes only when a test says so.
 
+mod asked;
 mod bot;
 mod expect;
 mod handle;
@@ -22,6 +23,7 @@ use crate::config::Config;
 
 use super::error::Fault;
 use super::generation::Source;
+use super::library::Libraries;
 use super::listing;
 use super::meter::{Meter, Tally};
 use super::vm::{self, Limits};
@@ -141,6 +143,7 @@ fn run_file(path: &Path, limits: &Limits, config: &Config) -> Vec<Case> {
         name: shown.clone(),
         file: shown.clone(),
         text,
+        libraries: Libraries::new(),
     };
     let stage = Rc::new(Stage {
         folder: path.parent().map(Path::to_owned).unwrap_or_default(),
@@ -201,6 +204,7 @@ fn install(lua: &Lua, stage: &Rc<Stage>) -> mlua::Result<()> {
                         name: stage.file.clone(),
                         file: stage.file.clone(),
                         text: String::new(),
+                        libraries: Libraries::new(),
                     };
                     Some(Fault::of(&error, &source).headline())
                 }

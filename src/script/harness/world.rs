@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
+use hyper::Method;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
+use crate::config::resolved::Secret;
+use crate::http::Request;
 use crate::script::AccountState;
 use crate::script::run::{Change, Effects, Later, Posted, Write, number};
-use crate::script::world::{Kept, LogLine, World};
+use crate::script::world::{Answer, Kept, LogLine, World};
 
 /// A message that the script sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +28,23 @@ pub(super) struct Said {
     pub(super) quote: Option<String>,
 }
 
+/// A call of a service.
+pub(super) struct Called {
+    /// `POST https://…`
+    pub(super) what: String,
+    pub(super) body: Vec<u8>,
+}
+
 /// The world of one bot.
 pub(super) struct Invented {
+    /// Answers of services, by method and address.
+    pub(super) services: RefCell<BTreeMap<String, Answer>>,
+    pub(super) called: RefCell<VecDeque<Called>>,
     now: Cell<i64>,
     zone: TimeZone,
     accounts: BTreeMap<String, State>,
     endpoints: BTreeSet<String>,
+    secrets: BTreeMap<String, String>,
     keys: RefCell<BTreeMap<String, Kept>>,
     commits: Cell<u64>,
     answers: RefCell<HashMap<String, Sent>>,
@@ -42,12 +56,21 @@ pub(super) struct Invented {
 }
 
 impl Invented {
-    pub(super) fn new(now: i64, zone: TimeZone, accounts: Vec<String>, endpoints: Vec<String>) -> Self {
+    pub(super) fn new(
+        now: i64,
+        zone: TimeZone,
+        accounts: Vec<String>,
+        endpoints: Vec<String>,
+        secrets: BTreeMap<String, String>,
+    ) -> Self {
         Self {
+            services: RefCell::default(),
+            called: RefCell::default(),
             now: Cell::new(now),
             zone,
             accounts: accounts.into_iter().map(|id| (id, State::Ready)).collect(),
             endpoints: endpoints.into_iter().collect(),
+            secrets,
             keys: RefCell::default(),
             commits: Cell::default(),
             answers: RefCell::default(),
@@ -229,6 +252,25 @@ impl World for Invented {
             .take(limit)
             .collect();
         async move { Ok(found) }.boxed_local()
+    }
+
+    fn http(&self, method: Method, request: Request) -> LocalBoxFuture<'static, Result<Answer, Failure>> {
+        let what = format!("{method} {}", request.url);
+        let answer = self.services.borrow().get(&what).cloned();
+        let answer = answer.ok_or_else(|| Failure {
+            kind: FailureKind::NotConnected,
+            message: format!("the test has no answer for it: bot:http(\"{what}\", {{ … }})"),
+            account: None,
+        });
+        self.called.borrow_mut().push_back(Called {
+            what,
+            body: request.body.to_vec(),
+        });
+        async { answer }.boxed_local()
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.secrets.get(name).map(|text| Secret::new(text.clone()))
     }
 
     /// Lets as much time of the test pass.

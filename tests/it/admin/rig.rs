@@ -55,6 +55,14 @@ impl script::Host for ScriptHost {
         })
     }
 
+    fn http(
+        &self,
+        _: hyper::Method,
+        _: wharf::http::Request,
+    ) -> BoxFuture<'static, Result<wharf::http::Response, wharf::http::Error>> {
+        Box::pin(async { Err(wharf::http::Error::Timeout) })
+    }
+
     fn has_endpoint(&self, _: &str) -> bool {
         false
     }

@@ -276,3 +276,90 @@ async fn a_host_that_stops_just_as_a_script_comes_into_force_does_end() {
         bench.start().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_library_loads_the_scripts_anew_that_required_it_and_no_other() {
+    let bench = Bench::empty();
+    let library = bench.path("lib/words");
+    std::fs::create_dir_all(library.parent().unwrap()).unwrap();
+    std::fs::write(&library, "return { hello = 'one' }").unwrap();
+    bench.write(
+        "bot",
+        "local words = require('./lib/words') wharf.on('message', function(msg) msg:reply(words.hello) end)",
+    );
+    bench.write("other", "wharf.on('message.ack', print)");
+    let mut bench = bench;
+    bench.start().await;
+    bench.message("49170@c.us", "x").await;
+    bench.host.until_text("one").await;
+    std::fs::write(&library, "return { hello = ").unwrap();
+    let refused = bench.until_view("bot", |view| view.refused.is_some()).await;
+    let reason = refused.refused.unwrap().headline();
+    assert!(reason.contains("scripts/lib/words.lua:1: "), "{reason}");
+    bench.message("49170@c.us", "x").await;
+    bench.host.until_sent(|sent| sent.len() == 2).await;
+    std::fs::write(&library, "return { hello = 'two' }").unwrap();
+    bench
+        .until_view("bot", |view| view.refused.is_none() && view.generation > 1)
+        .await;
+    bench.message("49170@c.us", "x").await;
+    bench.host.until_text("two").await;
+    assert_eq!(bench.view("other").unwrap().generation, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_version_gets_the_state_of_the_one_before() {
+    let text = |version: &str| {
+        format!(
+            "wharf.state.from = '{version}'
+            wharf.on('message', function(msg)
+                wharf.state.n = (wharf.state.n or 0) + 1
+                msg:reply('{version} ' .. wharf.state.n .. ' ' .. tostring(wharf.state.left))
+            end)
+            wharf.on_reload(function() wharf.state.left = {{ 'by {version}' }} wharf.state.left = wharf.state.left[1] end)"
+        )
+    };
+    let bench = Bench::with(&[("bot", &text("one"))]).await;
+    bench.message("49170@c.us", "x").await;
+    bench.host.until_text("one 1 nil").await;
+    bench.write("bot", &text("two"));
+    bench.until_view("bot", |view| view.generation == 2).await;
+    bench.message("49170@c.us", "x").await;
+    bench.host.until_text("two 2 by one").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_whose_on_reload_raises_stays_and_says_why() {
+    let text = "wharf.on('message', function(msg) msg:reply('one') end)
+        wharf.on_reload(function() error('not now') end)";
+    let bench = Bench::with(&[("bot", text)]).await;
+    bench.write("bot", &text.replace("one", "two"));
+    let view = bench.until_view("bot", |view| view.refused.is_some()).await;
+    assert_eq!(
+        view.refused.unwrap().headline(),
+        "scripts/bot.lua:2: the version in force refuses the reload: not now"
+    );
+    bench.message("49170@c.us", "x").await;
+    bench.host.until_text("one").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_cannot_be_handed_over_is_told_and_an_endless_on_reload_keeps_nothing_out() {
+    let text = "wharf.on('message', function(msg) msg:reply('one') end)
+        wharf.on_reload(function() while true do end end)";
+    let bench = Bench::with(&[("bot", text)]).await;
+    bench.write(
+        "bot",
+        "wharf.on('message', function(msg) msg:reply('two') wharf.state.f = print end)",
+    );
+    bench.until_view("bot", |view| view.generation == 2).await;
+    bench.message("49170@c.us", "x").await;
+    bench.host.until_text("two").await;
+    bench.write("bot", "wharf.on('message', function(msg) msg:reply('three') end)");
+    let view = bench.until_view("bot", |view| view.refused.is_some()).await;
+    let reason = view.refused.unwrap().message;
+    assert!(
+        reason.contains("wharf.state: a function has no form in JSON"),
+        "{reason}"
+    );
+}

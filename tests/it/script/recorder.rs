@@ -26,6 +26,7 @@ pub(super) struct Recorder {
     sent: watch::Sender<Vec<Sending>>,
     asked: watch::Sender<Vec<String>>,
     /// Texts that are held until they are let go.
+    called: Mutex<Vec<String>>,
     held: Mutex<HashMap<String, Arc<Notify>>>,
     /// Texts that are refused.
     refused: Mutex<Vec<String>>,
@@ -71,6 +72,7 @@ impl Recorder {
             store: store.clone(),
             sent: watch::Sender::default(),
             asked: watch::Sender::default(),
+            called: Mutex::default(),
             held: Mutex::default(),
             refused: Mutex::default(),
             stops: Mutex::default(),
@@ -89,6 +91,11 @@ impl Recorder {
     /// Makes threads stand still that ask for this endpoint.
     pub(super) fn stop_at(&self, endpoint: &str) -> Arc<Stop> {
         Arc::clone(self.stops.lock().unwrap().entry(endpoint.to_owned()).or_default())
+    }
+
+    /// Calls of services: method, address, idempotency key.
+    pub(super) fn called(&self) -> Vec<String> {
+        self.called.lock().unwrap().clone()
     }
 
     pub(super) fn sent(&self) -> Vec<Sending> {
@@ -186,6 +193,24 @@ impl Host for Recorder {
             state: State::Ready,
             reason: None,
             since: 1,
+        })
+    }
+
+    fn http(
+        &self,
+        method: hyper::Method,
+        request: wharf::http::Request,
+    ) -> BoxFuture<'static, Result<wharf::http::Response, wharf::http::Error>> {
+        let key = request.headers.iter().find(|(name, _)| name == "idempotency-key");
+        let call = format!("{method} {} {}", request.url, key.map_or("", |(_, key)| key));
+        self.called.lock().unwrap().push(call);
+        Box::pin(async move {
+            Ok(wharf::http::Response {
+                status: 200,
+                headers: hyper::HeaderMap::new(),
+                body: request.body,
+                cut: false,
+            })
         })
     }
 

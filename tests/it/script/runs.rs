@@ -322,3 +322,25 @@ async fn a_failing_handler_of_a_script_event_makes_no_further_event() {
     let events = bench.store.events(0, 100).await.unwrap();
     assert!(events.iter().all(|(_, event)| event.text("script") != Some("watcher")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_a_repeated_run_is_made_again_with_the_same_key() {
+    let bench = Bench::with(&[(
+        "bot",
+        "local tries = 0
+        wharf.on('message', function(msg)
+            tries += 1
+            local answer = wharf.http.post('https://api.example/', { json = { n = 1 } })
+            if tries < 2 then error('not yet') end
+            msg:reply('said ' .. answer.json.n)
+        end)",
+    )])
+    .await;
+    bench.message("49170@c.us", "hello").await;
+    bench.host.until_text("said 1").await;
+    let called = bench.host.called();
+    assert_eq!(called.len(), 2);
+    assert_eq!(called[0], called[1]);
+    let key = called[0].strip_prefix("POST https://api.example/ ").unwrap();
+    assert_eq!(key.len(), 32, "{called:?}");
+}

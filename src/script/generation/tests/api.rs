@@ -160,6 +160,7 @@ async fn a_plugin_may_do_only_what_it_declares() {
         name: "bot".into(),
         file: "plugins/bot/main.lua".into(),
         text: text.into(),
+        libraries: Libraries::new(),
     };
     let generation = load(&source, setup).unwrap();
     generation.run(&message("x"), false, Place::free()).await.unwrap();

@@ -253,6 +253,7 @@ async fn a_run_remembers_so_many_keys_and_no_more() {
         name: "bot".into(),
         file: "scripts/bot.lua".into(),
         text: "wharf.on('message', function() for i = 1, 5000 do wharf.kv.get('k' .. i) end end)".into(),
+        libraries: Libraries::new(),
     };
     let generation = load(&source, setup).unwrap();
     let fault = generation.run(&message("x"), false, Place::free()).await.unwrap_err();

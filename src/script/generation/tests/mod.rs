@@ -5,21 +5,28 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
+use hyper::Method;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::*;
 use crate::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
+use crate::config::resolved::Secret;
 use crate::event::Origin;
+use crate::http::Request;
 use crate::script::AccountState;
-use crate::script::world::{Kept, LogLine};
+use crate::script::library::Libraries;
+use crate::script::world::{Answer, Kept, LogLine};
 
 mod api;
 mod branches;
 mod calc;
+mod http;
 mod kv;
+mod libraries;
 mod limits;
 mod sandbox;
+mod secrets;
 mod timers;
 
 const NOW: i64 = 1_767_600_000_000;
@@ -32,6 +39,8 @@ struct Small {
     delay: RefCell<Duration>,
     slow_keys: RefCell<Duration>,
     kept: RefCell<Vec<(String, Kept)>>,
+    answer: RefCell<Vec<u8>>,
+    calls: RefCell<Vec<(Method, Request)>>,
 }
 
 impl World for Small {
@@ -83,6 +92,21 @@ impl World for Small {
             .cloned()
             .collect();
         async { Ok(found) }.boxed_local()
+    }
+
+    fn http(&self, method: Method, request: Request) -> LocalBoxFuture<'static, Result<Answer, Failure>> {
+        let body = self.answer.borrow().clone();
+        self.calls.borrow_mut().push((method, request));
+        let answer = Answer {
+            status: 201,
+            headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
+            body: body.into(),
+        };
+        async { Ok(answer) }.boxed_local()
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        (name == "llm").then(|| Secret::new("geheim".into()))
     }
 
     fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
@@ -140,6 +164,7 @@ fn loaded(text: &str, world: &Rc<Small>) -> Result<Generation, LoadError> {
         name: "bot".into(),
         file: "scripts/bot.lua".into(),
         text: text.into(),
+        libraries: Libraries::new(),
     };
     load(&source, setup(world))
 }
