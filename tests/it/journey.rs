@@ -17,6 +17,14 @@ mod browser {
         end)
     "#;
 
+    /// Asks another service, over the one way out that there is.
+    const ASK: &str = r#"
+        wharf.on("message", { match = "ask" }, function(msg)
+          local res = wharf.http.post("http://HOOK/ask", { json = { question = msg.body } })
+          msg:reply(res.json.answer)
+        end)
+    "#;
+
     /// Dark pixels in the row of the picture that has most of them: a bar of block characters stands out from any text.
     fn darkest_row(png: &[u8]) -> usize {
         let picture = image::load_from_memory(png).unwrap().to_rgb8();
@@ -92,6 +100,14 @@ mod browser {
             .unwrap();
         let after = host.get("/api/accounts/shop").await.json;
         assert_eq!((&after["state"], &after["since"]), (&json!("ready"), &since));
+
+        let from = host.logged();
+        home.script("ask.lua", &ASK.replace("HOOK", &hook.to_string()));
+        host.line(from, "ask").await;
+        phones.write(ANNA, SHOP, "ask?").await;
+        phones.until_text(ANNA, "from outside").await;
+        let asked = receiver.received().into_iter().find(|one| one.path == "/ask").unwrap();
+        assert_eq!(asked.json, json!({ "question": "ask?" }));
 
         let from = host.logged();
         home.script("price.lua", &PRICE.replace("ANSWER", "45 EUR"));

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -39,7 +40,8 @@ impl Receiver {
     }
 }
 
-async fn keep(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: Bytes) {
+/// Its answer is the same to everybody: deliveries do not read it, a script may.
+async fn keep(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: Bytes) -> Json<Value> {
     let json = serde_json::from_slice(&body).unwrap_or_default();
     receiver.kept.lock().unwrap().push(Received {
         path: uri.path().to_owned(),
@@ -47,4 +49,5 @@ async fn keep(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, bo
         body: body.to_vec(),
         json,
     });
+    Json(json!({ "answer": "from outside" }))
 }
