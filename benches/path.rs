@@ -168,7 +168,8 @@ fn pair(log: &[String]) -> Vec<i64> {
     let mut took = Vec::new();
     for line in log {
         let Some((at, chat)) = moment(line) else { continue };
-        if line.contains("message in ring") {
+        // The answers come by the ring as well.
+        if line.contains("message in ring") && line.contains("id=false") {
             waiting.entry(chat).or_default().push(at);
         } else if line.contains("message in send") {
             let Some(queue) = waiting.get_mut(&chat).filter(|queue| !queue.is_empty()) else {
