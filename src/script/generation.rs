@@ -241,19 +241,17 @@ impl Generation {
             .collect()
     }
 
-    /// Runs all matching handlers of an event, one after the other.
-    ///
-    /// # Errors
-    /// The fault of the first that fails; then nothing of the run may be kept.
+    /// [`Generation::run_to_commit`], for tests that look at the effects alone.
     #[cfg(test)]
     pub(crate) async fn run(&self, event: &Arc<Event>, any_age: bool, place: Place) -> Result<Effects, Fault> {
         Ok(self.run_to_commit(event, any_age, place).await?.0)
     }
 
-    /// [`Generation::run`], with the run itself, which [`Generation::update_again`] asks if its commit conflicts.
+    /// Runs all matching handlers of an event, one after the other. Answers the run itself as well, which
+    /// [`Generation::update_again`] asks if its commit conflicts.
     ///
     /// # Errors
-    /// As [`Generation::run`].
+    /// The fault of the first that fails; then nothing of the run may be kept.
     pub(crate) async fn run_to_commit(
         &self,
         event: &Arc<Event>,
@@ -298,10 +296,11 @@ impl Generation {
         Ok((stopped, effects))
     }
 
-    /// [`Generation::gate`], with the run itself, as [`Generation::run_to_commit`].
+    /// Asks one gate: whether it stops the event, what it wants kept, and the run itself, as
+    /// [`Generation::run_to_commit`].
     ///
     /// # Errors
-    /// As [`Generation::gate`].
+    /// Its fault; the event passes then.
     pub(crate) async fn gate_to_commit(
         &self,
         event: &Arc<Event>,
