@@ -101,7 +101,12 @@ mod tests {
         let sleep = |name: &str| {
             let mut command = Command::new("sleep");
             command.arg0(name).arg("600").stdin(Stdio::null()).process_group(0);
-            command.spawn().unwrap()
+            let child = command.spawn().unwrap();
+            // `spawn` returns a moment before the kernel has put the new arguments in place.
+            while procfs::arguments(i32::try_from(child.id()).unwrap()).is_empty() {
+                std::thread::yield_now();
+            }
+            child
         };
         for (name, later, boot, is_ended) in [
             (&plain, 0, procfs::boot(), false),
