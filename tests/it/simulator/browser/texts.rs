@@ -153,7 +153,8 @@ async fn texts_go_both_ways_with_their_acks() {
             .any(|message| message.text == "refused")
     );
 
-    // What the owner writes on the phone itself.
+    // What the owner writes on the phone itself, in a later second than the last to Cleo: times are whole seconds there.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     simulator.write(ADA, BOB, "from my phone").await;
     tab.event("chat.new_message", at, |message| {
         message["body"] == "from my phone" && message["fromMe"] == true
