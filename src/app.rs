@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::action::{Failure, SendOrder, Sent};
+use crate::action::{ActOrder, Failure, Found, LookOrder, SendOrder, Sent};
 use crate::config::{self, Config, Live, Outcome, Sources};
 use crate::event::{AccountId, Draft, Kind, Origin};
 use crate::script::{AccountState, Scripts};
@@ -306,6 +306,16 @@ impl script::Host for ScriptHost {
         async move { sessions.send(order).await }.boxed()
     }
 
+    fn act(&self, order: ActOrder) -> BoxFuture<'static, Result<(), Failure>> {
+        let sessions = self.sessions.clone();
+        async move { sessions.act(order).await }.boxed()
+    }
+
+    fn look(&self, order: LookOrder) -> BoxFuture<'static, Result<Found, Failure>> {
+        let sessions = self.sessions.clone();
+        async move { sessions.look(order).await }.boxed()
+    }
+
     fn account(&self, id: &str) -> Option<AccountState> {
         let id: AccountId = id.parse().ok()?;
         let view = self.sessions.get(&id)?;
@@ -313,6 +323,7 @@ impl script::Host for ScriptHost {
             state: view.state,
             reason: view.reason,
             since: view.since,
+            proof_age: view.proof_age_ms,
         })
     }
 

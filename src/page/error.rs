@@ -145,6 +145,16 @@ pub enum Error {
         /// What the page said.
         reason: String,
     },
+    /// The page cannot do it at all: its library lacks the function.
+    #[error("account {account}: {step}: this WhatsApp Web cannot do it: {problem}")]
+    NotSupported {
+        /// Whose.
+        account: AccountId,
+        /// What was asked.
+        step: &'static str,
+        /// What is missing.
+        problem: String,
+    },
     /// The browser or the page refused; it was not done.
     #[error("account {account}: {step}: {message}")]
     Page {

@@ -14,6 +14,9 @@ pub(super) const BINDING: &str = "wharf$report";
 /// What the agent puts before the reason when there is no such chat.
 pub(super) const NO_CHAT: &str = "no_chat";
 
+/// What the agent puts before the reason when the page cannot do it at all.
+pub(super) const NOT_SUPPORTED: &str = "not_supported";
+
 /// Asks for the status; a page without the agent answers as well.
 pub(super) const STATUS: &str = "typeof wharf$agent === 'undefined' \
      ? JSON.stringify({ url: location.href }) \
@@ -26,6 +29,7 @@ const AGENT: &str = concat!(
     include_str!("agent/state.js"),
     include_str!("agent/encrypted.js"),
     include_str!("agent/events.js"),
+    include_str!("agent/acts.js"),
     include_str!("agent/agent.js"),
 );
 const CONFIG: &str = include_str!("agent/config.js");

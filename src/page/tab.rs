@@ -4,6 +4,7 @@
 //! [`Tab::open`] returns. Every call has a deadline. Must not repeat anything by itself: what a failed call means is the
 //! session's decision.
 
+mod acts;
 mod open;
 
 use std::sync::Arc;
@@ -100,20 +101,8 @@ impl Tab {
     /// # Errors
     /// [`Error::NoChat`] if there is no such chat or number; else as any call. Nothing was sent.
     pub async fn resolve(&self, to: &str) -> Result<Resolved, Error> {
-        match self.ask_agent("find the chat", "resolve", &json!([to]), SLOW).await {
-            Err(Error::Page { account, message, .. }) if message.starts_with(script::NO_CHAT) => {
-                let reason = message
-                    .trim_start_matches(script::NO_CHAT)
-                    .trim_start_matches(": ")
-                    .to_owned();
-                Err(Error::NoChat {
-                    account,
-                    to: to.to_owned(),
-                    reason,
-                })
-            }
-            other => other,
-        }
+        let found = self.ask_agent("find the chat", "resolve", &json!([to]), SLOW).await;
+        found.map_err(|error| acts::told(error, to))
     }
 
     /// Step 3 of a send: has the page send it under that id, once; a second order for the id gets the first one's
@@ -185,7 +174,11 @@ impl Tab {
         let found: Vec<Value> = self
             .ask_agent("read a chat", "history", &json!([chat, until_ms, limit]), SLOW)
             .await?;
-        // Each alone: one that cannot be read must not hide the others.
+        Ok(self.messages(found))
+    }
+
+    /// Each alone: one that cannot be read must not hide the others.
+    fn messages(&self, found: Vec<Value>) -> Vec<Message> {
         let mut messages = Vec::with_capacity(found.len());
         for value in found {
             match serde_json::from_value(value) {
@@ -195,7 +188,7 @@ impl Tab {
                 }
             }
         }
-        Ok(messages)
+        messages
     }
 
     /// Has WhatsApp Web make QR codes again after `PageEvent::QrIdle`. The code comes as an event.

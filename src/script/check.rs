@@ -14,7 +14,7 @@ use futures::future::LocalBoxFuture;
 use hyper::Method;
 use jiff::tz::TimeZone;
 
-use crate::action::{Failure, FailureKind, SendOrder, Sent};
+use crate::action::{ActOrder, Failure, FailureKind, Found, LookOrder, SendOrder, Sent};
 use crate::config::Config;
 use crate::config::resolved::Secret;
 use crate::http::Request;
@@ -174,6 +174,14 @@ impl World for Dry {
     }
 
     fn send(&self, _: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {
+        nothing()
+    }
+
+    fn act(&self, _: ActOrder) -> LocalBoxFuture<'static, Result<(), Failure>> {
+        nothing()
+    }
+
+    fn look(&self, _: LookOrder) -> LocalBoxFuture<'static, Result<Found, Failure>> {
         nothing()
     }
 }

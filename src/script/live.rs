@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::action::{Failure, FailureKind, SendOrder, Sent};
+use crate::action::{ActOrder, Failure, FailureKind, Found, LookOrder, SendOrder, Sent};
 use crate::config::Config;
 use crate::config::resolved::Secret;
 use crate::http::{self, Request};
@@ -247,5 +247,15 @@ impl World for Live {
     fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {
         let host = Arc::clone(&self.host);
         self.ask(async move { host.send(order).await })
+    }
+
+    fn act(&self, order: ActOrder) -> LocalBoxFuture<'static, Result<(), Failure>> {
+        let host = Arc::clone(&self.host);
+        self.ask(async move { host.act(order).await })
+    }
+
+    fn look(&self, order: LookOrder) -> LocalBoxFuture<'static, Result<Found, Failure>> {
+        let host = Arc::clone(&self.host);
+        self.ask(async move { host.look(order).await })
     }
 }

@@ -48,8 +48,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::action::{Failure, SendOrder, Sent, State};
+use crate::action::{ActOrder, Failure, FailureKind, Found, LookOrder, SendOrder, Sent, State};
 use crate::config::Config;
+use crate::event::AccountId;
 use crate::http;
 use crate::store::{self, Store};
 
@@ -65,6 +66,16 @@ pub trait Host: Send + Sync + 'static {
     /// Sends a message, once for each key, however often it is asked. Dropping the future only ends the waiting.
     fn send(&self, order: SendOrder) -> BoxFuture<'static, Result<Sent, Failure>>;
 
+    /// Does something that may be done twice, such as a reaction. A host without it says so.
+    fn act(&self, order: ActOrder) -> BoxFuture<'static, Result<(), Failure>> {
+        Box::pin(async move { Err(not_supported(order.account)) })
+    }
+
+    /// Looks something up in an account. A host without it says so.
+    fn look(&self, order: LookOrder) -> BoxFuture<'static, Result<Found, Failure>> {
+        Box::pin(async move { Err(not_supported(order.account)) })
+    }
+
     /// How an account stands; `None` if there is none of that id.
     fn account(&self, id: &str) -> Option<AccountState>;
 
@@ -79,6 +90,14 @@ pub trait Host: Send + Sync + 'static {
     fn has_endpoint(&self, name: &str) -> bool;
 }
 
+fn not_supported(account: AccountId) -> Failure {
+    Failure {
+        kind: FailureKind::NotSupported,
+        message: format!("account {account}: this host cannot do it"),
+        account: Some(account),
+    }
+}
+
 /// How an account stands, as scripts see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountState {
@@ -88,6 +107,8 @@ pub struct AccountState {
     pub reason: Option<String>,
     /// Since when, in milliseconds since 1970.
     pub since: i64,
+    /// How long ago a round trip through its page was proven, in milliseconds; `None` without one.
+    pub proof_age: Option<u64>,
 }
 
 /// What the room needs.

@@ -22,6 +22,7 @@ use keys::Keys;
 pub(crate) use keys::MAX_KEY;
 pub(crate) use posts::body_fits;
 
+mod acts;
 mod keys;
 mod posts;
 
@@ -167,6 +168,7 @@ pub(crate) struct Run {
     /// Calls of `http` of each branch.
     calls: RefCell<HashMap<String, u64>>,
     sends_made: Cell<usize>,
+    acts_made: Cell<usize>,
     sent: RefCell<Vec<String>>,
     timers: RefCell<Vec<Rc<Timer>>>,
     ended: Cell<bool>,
@@ -222,6 +224,7 @@ impl Run {
             branches_made: Cell::new(0),
             calls: RefCell::default(),
             sends_made: Cell::new(0),
+            acts_made: Cell::new(0),
             sent: RefCell::default(),
             timers: RefCell::default(),
             ended: Cell::new(false),
@@ -336,15 +339,21 @@ impl Run {
             return Ok(None);
         }
         self.sent.borrow_mut().push(order.key.clone());
+        let sent = self.aside(self.world.send(order)).await;
+        Ok(Some(sent?))
+    }
+
+    /// Waits for the account or its turn, which is neither time nor a place among the runs at work.
+    async fn aside<T>(&self, wait: impl Future<Output = T>) -> T {
         let still = self.tally.wait();
         // Let go before the wait, so that others can work meanwhile.
         let had_place = self.place.mine.take().is_some();
-        let sent = self.world.send(order).await;
+        let answer = wait.await;
         if let Some(all) = self.place.all.as_ref().filter(|_| had_place) {
             *self.place.mine.borrow_mut() = Arc::clone(all).acquire_owned().await.ok();
         }
         drop(still);
-        Ok(Some(sent?))
+        answer
     }
 
     /// Counts a message, before anything is done about it.

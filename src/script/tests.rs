@@ -33,6 +33,7 @@ impl Host for Refusing {
             state: State::Ready,
             reason: None,
             since: 1,
+            proof_age: Some(0),
         })
     }
 

@@ -13,7 +13,7 @@ use hyper::body::Bytes;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use crate::action::{Failure, SendOrder, Sent};
+use crate::action::{ActOrder, Failure, Found, LookOrder, SendOrder, Sent};
 use crate::config::resolved::Secret;
 use crate::http::Request;
 
@@ -53,6 +53,12 @@ pub(crate) trait World {
 
     /// Sends a message. May take up to the order's patience; the caller does not count that as time of the run.
     fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>>;
+
+    /// Does something that may be done twice. Waits as [`World::send`] does.
+    fn act(&self, order: ActOrder) -> LocalBoxFuture<'static, Result<(), Failure>>;
+
+    /// Looks something up in an account. Waits as [`World::send`] does.
+    fn look(&self, order: LookOrder) -> LocalBoxFuture<'static, Result<Found, Failure>>;
 }
 
 /// A committed entry of a script's keys.

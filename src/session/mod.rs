@@ -9,12 +9,14 @@
 //! | `actor`, `machine`, `reading` | how an account stands: what is seen, what follows, what a page's status means |
 //! | `open_tab`, `ingest`, `sweep`, `drafts` | from the page to the journal, live and afterwards |
 //! | `send`, `settle`, `pacing`, `locks` | sending once, in turn |
+//! | `acts` | what may be done twice: reactions, edits, looking things up |
 //! | `qr`, `snapshot`, `view` | what is shown |
 //! | `tab` | the seam to the page room |
 
 mod account;
 mod accounts;
 mod actor;
+mod acts;
 mod drafts;
 mod error;
 mod hold;

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::action::{Failure, FailureKind, SendOrder, Sent, State};
+use crate::action::{ActOrder, Failure, FailureKind, Found, LookOrder, SendOrder, Sent, State};
 use crate::event::AccountId;
 use crate::page::Format;
 use crate::store::{AccountRecord, Batch, Desired, Webhook};
@@ -17,7 +17,7 @@ use crate::store::{AccountRecord, Batch, Desired, Webhook};
 use super::account::Account;
 use super::actor::{Actor, COMMANDS, Command};
 use super::tab::{Browsers, Opener};
-use super::{AccountView, Deps, Error, PROFILES, Qr, Room, Snapshot, Tempo, send};
+use super::{AccountView, Deps, Error, PROFILES, Qr, Room, Snapshot, Tempo, acts, send};
 
 /// The sessions of all accounts. A cheap handle: all clones are the same.
 #[derive(Clone)]
@@ -217,12 +217,34 @@ impl Sessions {
     /// did not come in time; `rate_limited` if too many orders of the HTTP API wait; `refused`; `internal` if the store
     /// failed. After `timeout` and `internal` it may have been sent: an order with the same key finds out.
     pub async fn send(&self, order: SendOrder) -> Result<Sent, Failure> {
-        let account = self.find(&order.account).map_err(|error| Failure {
+        let account = self.known(&order.account)?;
+        Box::pin(send::send(&self.0.room, &account, order)).await
+    }
+
+    /// Does something that may be done twice, such as a reaction.
+    ///
+    /// # Errors
+    /// As [`Sessions::send`], and `not_supported` where the page cannot do it at all.
+    pub async fn act(&self, order: ActOrder) -> Result<(), Failure> {
+        let account = self.known(&order.account)?;
+        Box::pin(acts::act(&self.0.room, &account, order)).await
+    }
+
+    /// Looks something up in an account.
+    ///
+    /// # Errors
+    /// As [`Sessions::act`].
+    pub async fn look(&self, order: LookOrder) -> Result<Found, Failure> {
+        let account = self.known(&order.account)?;
+        Box::pin(acts::look(&self.0.room, &account, order)).await
+    }
+
+    fn known(&self, id: &AccountId) -> Result<Arc<Account>, Failure> {
+        self.find(id).map_err(|error| Failure {
             kind: FailureKind::NoAccount,
             message: error.to_string(),
-            account: Some(order.account.clone()),
-        })?;
-        Box::pin(send::send(&self.0.room, &account, order)).await
+            account: Some(id.clone()),
+        })
     }
 
     /// Ends every browser politely and waits for it.

@@ -29,7 +29,7 @@ const KEEP_API: i64 = 24 * HOUR_MS;
 /// As long as the store remembers messages: who made a message is asked when it is journaled.
 const KEEP_SOURCE: i64 = 15 * 24 * HOUR_MS;
 /// Pause before the next try after the page failed.
-const RETRY: Duration = Duration::from_millis(500);
+pub(super) const RETRY: Duration = Duration::from_millis(500);
 /// Open sends that are looked into at the same time after `ready`.
 const SETTLING: usize = 8;
 
@@ -190,7 +190,7 @@ pub(super) async fn settle_open(room: Arc<Room>, account: Arc<Account>) {
 }
 
 /// Waits for a tab that is ready.
-async fn ready(room: &Room, account: &Account, until: Instant) -> Result<Arc<dyn Tab>, Failure> {
+pub(super) async fn ready(room: &Room, account: &Account, until: Instant) -> Result<Arc<dyn Tab>, Failure> {
     let mut live = account.live.subscribe();
     let found = async {
         match live
@@ -336,7 +336,7 @@ pub(super) fn failure(account: &AccountId, kind: FailureKind, what: &str) -> Fai
     }
 }
 
-fn timeout(account: &AccountId, what: &str) -> Failure {
+pub(super) fn timeout(account: &AccountId, what: &str) -> Failure {
     failure(account, FailureKind::Timeout, &format!("no answer in time: {what}"))
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::action::Content;
+use crate::action::{Act, Content, Found, Look};
 use crate::config::Config;
 use crate::event::{AccountId, Message};
 use crate::page::{self, Begun, ChatSummary, Error, Format, Launch, Library, Ordered, PageStatus, Report, Resolved};
@@ -34,6 +34,8 @@ pub(super) trait Tab: Send + Sync {
     fn find_message<'a>(&'a self, chat: &'a str, message_id: &'a str) -> Answer<'a, Option<i64>>;
     fn chats(&self, limit: usize) -> Answer<'_, Vec<ChatSummary>>;
     fn history<'a>(&'a self, chat: &'a str, until_ms: i64, limit: usize) -> Answer<'a, Vec<Message>>;
+    fn act<'a>(&'a self, act: &'a Act) -> Answer<'a, ()>;
+    fn look<'a>(&'a self, look: &'a Look) -> Answer<'a, Found>;
     fn refresh_qr(&self) -> Answer<'_, ()>;
     fn snapshot(&self, format: Format) -> Answer<'_, Vec<u8>>;
     fn reload(&self) -> Answer<'_, ()>;
@@ -142,6 +144,14 @@ impl Tab for page::Tab {
 
     fn history<'a>(&'a self, chat: &'a str, until_ms: i64, limit: usize) -> Answer<'a, Vec<Message>> {
         page::Tab::history(self, chat, until_ms, limit).boxed()
+    }
+
+    fn act<'a>(&'a self, act: &'a Act) -> Answer<'a, ()> {
+        page::Tab::act(self, act).boxed()
+    }
+
+    fn look<'a>(&'a self, look: &'a Look) -> Answer<'a, Found> {
+        page::Tab::look(self, look).boxed()
     }
 
     fn refresh_qr(&self) -> Answer<'_, ()> {

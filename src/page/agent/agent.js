@@ -106,33 +106,46 @@ async function chats(limit) {
     .slice(0, limit);
 }
 
-async function history(chat, untilMs, limit) {
+const typeOf = (message) => attempt(() => message.type, null);
+const isEncrypted = (message) => typeOf(message) === ENCRYPTED;
+
+// Messages of a chat that are newer than `untilMs`, and before the one with the id `beforeId` if there is one, oldest first: the
+// newest `limit` or a few more.
+async function collect(chat, untilMs, limit, beforeId) {
   const model = attempt(() => WPP.chat.get(chat), null) || (await WPP.chat.find(chat));
   let found = new Map();
   // Earlier ones go to the front: times are in seconds, so within a second only this keeps their order.
   const take = (messages) => {
     const page = messages.filter((message) => message && message.id).map((message) => [text(message.id), message]);
-    found = new Map([...page.filter(([id]) => !found.has(id)), ...found]);
+    found = new Map([...page.filter(([id]) => !found.has(id) && id !== beforeId), ...found]);
   };
   const oldest = () => [...found.values()].reduce((one, other) => (one && one.t <= other.t ? one : other), null);
-  take(attempt(() => model.msgs.getModelsArray(), []));
-  take(await WPP.chat.getMessages(text(model.id), { count: PAGE_OF_HISTORY }));
+  const earlier = (id) => ({ count: PAGE_OF_HISTORY, direction: 'before', id });
+  if (beforeId) {
+    take(await WPP.chat.getMessages(text(model.id), earlier(beforeId)));
+  } else {
+    take(attempt(() => model.msgs.getModelsArray(), []));
+    take(await WPP.chat.getMessages(text(model.id), { count: PAGE_OF_HISTORY }));
+  }
   for (;;) {
     const first = oldest();
     const before = found.size;
     if (!first || first.t * 1000 <= untilMs || before >= limit + PAGE_OF_HISTORY) break;
-    const earlier = { count: PAGE_OF_HISTORY, direction: 'before', id: text(first.id) };
-    take(await WPP.chat.getMessages(text(model.id), earlier));
+    take(await WPP.chat.getMessages(text(model.id), earlier(text(first.id))));
     if (found.size === before) break;
   }
-  const typeOf = (message) => attempt(() => message.type, null);
-  const wanted = [...found.values()].filter((message) => !NOTICES.has(typeOf(message)) && message.t * 1000 > untilMs);
-  const encrypted = (message) => typeOf(message) === ENCRYPTED;
+  return [...found.values()]
+    .filter((message) => !NOTICES.has(typeOf(message)) && message.t * 1000 > untilMs)
+    .sort((one, other) => one.t - other.t);
+}
+
+// For a sweep.
+async function history(chat, untilMs, limit) {
+  const wanted = await collect(chat, untilMs, limit, null);
   // They come as events: with their text if they can be read soon.
-  wanted.filter(encrypted).forEach(hold);
+  wanted.filter(isEncrypted).forEach(hold);
   return wanted
-    .filter((message) => !encrypted(message))
-    .sort((one, other) => one.t - other.t)
+    .filter((message) => !isEncrypted(message))
     .slice(-limit)
     .flatMap(readable);
 }
@@ -146,6 +159,8 @@ const METHODS = {
   find_message: findMessage,
   chats,
   history,
+  act: (act) => ACTS[act.kind](act).then(() => null),
+  look: (look) => LOOKS[look.kind](look),
   // The library waits here for a code that may never come; the code is an event anyway.
   refresh_qr: () => void WPP.conn.refreshQR().catch((error) => trouble(reasonOf(error))),
   logout: () => WPP.conn.logout().then(() => null),

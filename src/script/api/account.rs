@@ -13,14 +13,14 @@ use crate::script::run::{Refusal, Run};
 
 use super::args::Args;
 use super::event::text_content;
-use super::{Body, Caller, Desk, Row, not_permitted};
+use super::{Body, Caller, Desk, Row, methods_of, not_permitted};
 
 /// Longest text of a message, in characters as WhatsApp counts them (UTF-16).
 const MAX_TEXT: usize = 65_536;
 /// Longest address of a chat, in bytes.
-const MAX_ADDRESS: usize = 128;
+pub(crate) const MAX_ADDRESS: usize = 128;
 /// Longest id of a message that is quoted, in bytes.
-const MAX_ID: usize = 256;
+pub(crate) const MAX_ID: usize = 256;
 /// Bytes of all ids that a message mentions: a group of a thousand.
 const MAX_MENTIONS: usize = 64 * 1024;
 
@@ -42,8 +42,8 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "account:state",
-        signature: "(account) -> { state: string, reason: string?, since: number }?",
-        doc: "How the account stands; nil if there is none of that id.",
+        signature: "(account) -> { state: string, reason: string?, since: number, proof_age: number? }?",
+        doc: "How the account stands; nil if there is none of that id. `since` is a time in ms, `proof_age` how many ms ago a round trip through the page was proven.",
         permission: Some("accounts"),
         body: Body::Now(state),
     },
@@ -69,7 +69,7 @@ impl UserData for Account {
             match method {
                 Some(method) if !method.is_nil() => Ok(method),
                 _ => {
-                    let hint = suggestion(&name, ["id", "send", "state"]);
+                    let hint = suggestion(&name, methods_of("account").chain(["id"]));
                     Err(mlua::Error::runtime(format!("an account has no '{name}'{hint}")))
                 }
             }
@@ -92,7 +92,7 @@ fn account(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
         .map_err(|error| args.refuse(&error.to_string()))
 }
 
-fn this(args: &mut Args) -> Result<AccountId, Refusal> {
+pub(crate) fn this(args: &mut Args) -> Result<AccountId, Refusal> {
     let object = args.any();
     let id = object
         .as_userdata()
@@ -100,14 +100,47 @@ fn this(args: &mut Args) -> Result<AccountId, Refusal> {
     id.ok_or_else(|| args.refuse("call it with a colon, as in wharf.account(\"sales\"):send(chat, text)"))
 }
 
-async fn send(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
-    let id = this(&mut args)?;
-    let run = Rc::clone(caller.run()?);
+/// The address of a chat.
+pub(crate) fn chat(args: &mut Args) -> Result<String, Refusal> {
     let to = args.text("the chat")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | '_' | '+' | ':');
     if to.is_empty() || to.len() > MAX_ADDRESS || !to.chars().all(plain) {
         return Err(args.refuse("the chat must be a chat id such as 49170@c.us, or a phone number"));
     }
+    Ok(to)
+}
+
+/// Whether the script may do this with the account, and the account is there.
+pub(crate) fn may(caller: &Caller, account: &AccountId, action: &str) -> Result<(), Refusal> {
+    let permissions = caller.desk.permissions();
+    if !permissions.action(action) {
+        return Err(not_permitted(format!(
+            "plugin.toml does not declare the action '{action}'"
+        )));
+    }
+    reachable(caller, account)
+}
+
+fn reachable(caller: &Caller, account: &AccountId) -> Result<(), Refusal> {
+    if !caller.desk.permissions().account(account.as_str()) {
+        return Err(not_permitted(format!(
+            "plugin.toml does not declare the account '{account}'"
+        )));
+    }
+    if caller.desk.world().account(account.as_str()).is_none() {
+        return Err(Refusal::Failed(Failure {
+            kind: FailureKind::NoAccount,
+            message: format!("there is no account '{account}'"),
+            account: Some(account.clone()),
+        }));
+    }
+    Ok(())
+}
+
+async fn send(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
+    let id = this(&mut args)?;
+    let run = Rc::clone(caller.run()?);
+    let to = chat(&mut args)?;
     let what = args.any();
     let content = content(&args, &what, None)?;
     if !caller.desk.permissions().action("send") {
@@ -126,18 +159,7 @@ pub(crate) async fn deliver(
     to: String,
     content: Content,
 ) -> Result<Value, Refusal> {
-    if !caller.desk.permissions().account(account.as_str()) {
-        return Err(not_permitted(format!(
-            "plugin.toml does not declare the account '{account}'"
-        )));
-    }
-    if run.world().account(account.as_str()).is_none() {
-        return Err(Refusal::Failed(Failure {
-            kind: FailureKind::NoAccount,
-            message: format!("there is no account '{account}'"),
-            account: Some(account),
-        }));
-    }
+    reachable(caller, &account)?;
     let sent = run.send(&caller.current()?.branch, account, to, content).await?;
     let table = (|| -> mlua::Result<Table> {
         let table = caller.lua.create_table()?;
@@ -187,6 +209,12 @@ pub(crate) fn content(args: &Args, what: &Value, answers: Option<&str>) -> Resul
 }
 
 fn checked(args: &Args, text: String, quote: Option<String>, mentions: Vec<String>) -> Result<Content, Refusal> {
+    fits(args, &text)?;
+    Ok(text_content(text, quote, mentions))
+}
+
+/// Whether WhatsApp takes a text of this length.
+pub(crate) fn fits(args: &Args, text: &str) -> Result<(), Refusal> {
     if text.is_empty() {
         return Err(args.refuse("the text is empty"));
     }
@@ -194,7 +222,7 @@ fn checked(args: &Args, text: String, quote: Option<String>, mentions: Vec<Strin
     if length > MAX_TEXT {
         return Err(args.refuse(&format!("the text has {length} characters; at most {MAX_TEXT} fit")));
     }
-    Ok(text_content(text, quote, mentions))
+    Ok(())
 }
 
 fn state(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
@@ -212,6 +240,7 @@ fn state(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
         table.raw_set("state", state.state.as_str())?;
         table.raw_set("reason", state.reason)?;
         table.raw_set("since", state.since as f64)?;
+        table.raw_set("proof_age", state.proof_age.map(|age| age as f64))?;
         Ok(table)
     })();
     table.map(Value::Table).map_err(|error| args.refuse(&error.to_string()))

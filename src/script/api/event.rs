@@ -138,7 +138,7 @@ pub(crate) fn event_object(lua: &Lua, desk: &Rc<Desk>, event: &Arc<Event>) -> ml
 }
 
 /// The event that a method was called on.
-fn this(args: &mut Args) -> Result<Arc<Event>, Refusal> {
+pub(crate) fn this(args: &mut Args) -> Result<Arc<Event>, Refusal> {
     let object = args.any();
     let event = object
         .as_userdata()

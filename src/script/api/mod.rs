@@ -32,6 +32,7 @@ pub(crate) use install::installed;
 use require::Required;
 
 pub(crate) mod account;
+pub(crate) mod acts;
 pub(crate) mod args;
 pub(crate) mod branch;
 pub(crate) mod config;
@@ -44,6 +45,7 @@ pub(crate) mod json;
 pub(crate) mod kv;
 pub(crate) mod later;
 pub(crate) mod log;
+pub(crate) mod looks;
 pub(crate) mod on;
 pub(crate) mod require;
 pub(crate) mod secret;
@@ -82,6 +84,8 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         on::ROWS,
         event::ROWS,
         account::ROWS,
+        acts::ROWS,
+        looks::ROWS,
         http::ROWS,
         webhook::ROWS,
         kv::ROWS,
@@ -100,6 +104,14 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// The names of an object's methods.
+pub(crate) fn methods_of(object: &str) -> impl Iterator<Item = &'static str> {
+    rows().filter_map(move |row| {
+        let (of, method) = row.name.split_once(':')?;
+        (of == object).then_some(method)
+    })
 }
 
 const ROWS: &[Row] = &[

@@ -5,6 +5,7 @@
 use std::rc::Rc;
 
 use mlua::{AnyUserData, Lua, UserData, UserDataMethods, Value as LuaValue};
+use serde_json::Map;
 
 use crate::script::api::convert;
 use crate::script::filter::parse_duration;
@@ -43,6 +44,17 @@ impl UserData for Handle {
         });
         methods.add_method("expect_http", move |_, this, (call, wanted): (String, LuaValue)| {
             this.bot()?.expect_http(&call, &object_of(&wanted, what)?)
+        });
+        methods.add_method("knows", |_, this, known: LuaValue| {
+            this.bot()?.knows(&object_of(&known, "what is known")?)
+        });
+        methods.add_method("expect_done", move |_, this, (act, wanted): (String, LuaValue)| {
+            let wanted = if wanted.is_nil() {
+                Map::new()
+            } else {
+                object_of(&wanted, what)?
+            };
+            this.bot()?.expect_done(&act, &wanted)
         });
         methods.add_method("expect_sent", move |_, this, wanted: LuaValue| {
             this.bot()?.expect_sent(&object_of(&wanted, what)?)

@@ -4,6 +4,7 @@
 //! `wharf.case(name, fn)` and `wharf.test(file, options)`; what a bot can do is in `bot`, what stands behind the script it
 //! tests is in `world`. Nothing leaves the process, and time passes only when a test says so.
 
+mod accounts;
 mod asked;
 mod bot;
 mod expect;

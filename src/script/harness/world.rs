@@ -12,12 +12,14 @@ use hyper::Method;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
+use crate::action::{ActOrder, Content, Failure, FailureKind, Found, LookOrder, SendOrder, Sent, State, Status};
 use crate::config::resolved::Secret;
 use crate::http::Request;
 use crate::script::AccountState;
 use crate::script::run::{Change, Effects, Later, Posted, Write, number};
 use crate::script::world::{Answer, Kept, LogLine, World};
+
+use super::accounts::{Done, Known};
 
 /// A message that the script sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub(super) struct Invented {
     answers: RefCell<HashMap<String, Sent>>,
     failing: RefCell<VecDeque<FailureKind>>,
     pub(super) sent: RefCell<VecDeque<Said>>,
+    /// What was done beside sending.
+    pub(super) done: RefCell<VecDeque<Done>>,
+    /// What the accounts know.
+    pub(super) known: RefCell<Known>,
     /// Events to come.
     pub(super) jobs: RefCell<Vec<Later>>,
     pub(super) posted: RefCell<VecDeque<Posted>>,
@@ -76,6 +82,8 @@ impl Invented {
             answers: RefCell::default(),
             failing: RefCell::default(),
             sent: RefCell::default(),
+            done: RefCell::default(),
+            known: RefCell::default(),
             jobs: RefCell::default(),
             posted: RefCell::default(),
         }
@@ -226,6 +234,7 @@ impl World for Invented {
             state,
             reason: None,
             since: self.now.get(),
+            proof_age: Some(0),
         })
     }
 
@@ -283,5 +292,15 @@ impl World for Invented {
     fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {
         let answer = self.deliver(order);
         async move { answer }.boxed_local()
+    }
+
+    fn act(&self, order: ActOrder) -> LocalBoxFuture<'static, Result<(), Failure>> {
+        let done = self.perform(order);
+        async move { done }.boxed_local()
+    }
+
+    fn look(&self, order: LookOrder) -> LocalBoxFuture<'static, Result<Found, Failure>> {
+        let found = self.find(&order);
+        async move { found }.boxed_local()
     }
 }

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::{Fate, Shared};
-use crate::action::Content;
+use crate::action::{Act, Content, Found, Look};
 use crate::event::{AccountId, Message};
 use crate::page::{Begun, ChatSummary, Error, Format, Ordered, PageEvent, PageStatus, Resolved};
 use crate::session::tab::{Opened, Opener, Tab, Wanted};
@@ -192,6 +192,22 @@ impl Tab for FakeTab {
             .collect();
         found.sort_by_key(|message| message.timestamp);
         now(found.split_off(found.len().saturating_sub(limit)))
+    }
+
+    fn act<'a>(&'a self, act: &'a Act) -> Answer<'a, ()> {
+        let mut world = self.world.lock();
+        if let Some(error) = world.troubles.pop_front() {
+            return std::future::ready(Err(error)).boxed();
+        }
+        world.acts.push(act.clone());
+        now(())
+    }
+
+    fn look<'a>(&'a self, _look: &'a Look) -> Answer<'a, Found> {
+        match self.world.lock().troubles.pop_front() {
+            Some(error) => std::future::ready(Err(error)).boxed(),
+            None => now(Found::Contact(None)),
+        }
     }
 
     fn refresh_qr(&self) -> Answer<'_, ()> {

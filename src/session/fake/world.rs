@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::mpsc;
 
+use crate::action::Act;
 use crate::event::Message;
 use crate::page::{Error, Me, Ordered, PageEvent, PageStatus, Report};
 
@@ -50,6 +51,10 @@ pub(in crate::session) struct World {
     /// A chat whose messages the page cannot give.
     pub(in crate::session) unreadable: Option<String>,
     pub(in crate::session) fates: VecDeque<Fate>,
+    /// What was done beside sending.
+    pub(in crate::session) acts: Vec<Act>,
+    /// Errors of the next acts and looks.
+    pub(in crate::session) troubles: VecDeque<Error>,
     /// Errors of the next attempts to open.
     pub(in crate::session) refusals: VecDeque<Error>,
     pub(in crate::session) opened: usize,

@@ -1,5 +1,6 @@
 //! The room with a real store and a page that can be lost at any moment.
 
+mod acting;
 mod life;
 mod outage;
 mod receiving;

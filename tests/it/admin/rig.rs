@@ -52,6 +52,7 @@ impl script::Host for ScriptHost {
             state: view.state,
             reason: view.reason,
             since: view.since,
+            proof_age: view.proof_age_ms,
         })
     }
 

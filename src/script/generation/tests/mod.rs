@@ -10,14 +10,15 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::*;
-use crate::action::{Content, Failure, FailureKind, SendOrder, Sent, State, Status};
+use crate::action::{ActOrder, Content, Failure, FailureKind, Found, LookOrder, SendOrder, Sent, State, Status};
 use crate::config::resolved::Secret;
-use crate::event::Origin;
+use crate::event::{AccountId, Origin};
 use crate::http::Request;
 use crate::script::AccountState;
 use crate::script::library::Libraries;
 use crate::script::world::{Answer, Kept, LogLine};
 
+mod acts;
 mod api;
 mod branches;
 mod calc;
@@ -35,12 +36,29 @@ const NOW: i64 = 1_767_600_000_000;
 struct Small {
     lines: RefCell<Vec<LogLine>>,
     sends: RefCell<Vec<SendOrder>>,
+    acts: RefCell<Vec<ActOrder>>,
+    looks: RefCell<Vec<LookOrder>>,
+    found: RefCell<Option<Found>>,
     fail: RefCell<Option<FailureKind>>,
     delay: RefCell<Duration>,
     slow_keys: RefCell<Duration>,
     kept: RefCell<Vec<(String, Kept)>>,
     answer: RefCell<Vec<u8>>,
     calls: RefCell<Vec<(Method, Request)>>,
+}
+
+impl Small {
+    /// What `fail` says of a call.
+    fn refusal(&self, account: AccountId) -> Result<(), Failure> {
+        let fail = *self.fail.borrow();
+        fail.map_or(Ok(()), |kind| {
+            Err(Failure {
+                kind,
+                message: "account sales: it is so".to_owned(),
+                account: Some(account),
+            })
+        })
+    }
 }
 
 impl World for Small {
@@ -61,6 +79,7 @@ impl World for Small {
             state: State::Ready,
             reason: None,
             since: 1,
+            proof_age: Some(0),
         })
     }
 
@@ -111,6 +130,19 @@ impl World for Small {
 
     fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
         tokio::time::sleep(time).boxed_local()
+    }
+
+    fn act(&self, order: ActOrder) -> LocalBoxFuture<'static, Result<(), Failure>> {
+        let done = self.refusal(order.account.clone());
+        self.acts.borrow_mut().push(order);
+        async move { done }.boxed_local()
+    }
+
+    fn look(&self, order: LookOrder) -> LocalBoxFuture<'static, Result<Found, Failure>> {
+        let refusal = self.refusal(order.account.clone());
+        let found = self.found.borrow_mut().take().unwrap_or(Found::Contact(None));
+        self.looks.borrow_mut().push(order);
+        async move { refusal.map(|()| found) }.boxed_local()
     }
 
     fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {

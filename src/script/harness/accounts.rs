@@ -1,0 +1,169 @@
+//! What the invented accounts do beside sending, and what they know.
+//!
+//! In: acts and looks of the script, contacts, chats and messages that the test says there are. Out: the same answers as a page
+//! gives, and a record of what was done. Must not wait.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::action::{Act, ActOrder, Chat, Contact, Failure, FailureKind, Found, Look, LookOrder};
+use crate::event::Message;
+use crate::script::error::suggestion;
+
+use super::bot::{Bot, wrong};
+use super::world::Invented;
+
+/// Something that was done.
+pub(super) struct Done {
+    account: String,
+    act: Act,
+}
+
+/// What the test says that every account knows.
+#[derive(Default)]
+pub(super) struct Known {
+    contacts: Vec<Contact>,
+    chats: Vec<Chat>,
+    history: BTreeMap<String, Vec<Message>>,
+}
+
+impl Invented {
+    pub(super) fn perform(&self, order: ActOrder) -> Result<(), Failure> {
+        let account = order.account.as_str().to_owned();
+        self.done.borrow_mut().push_back(Done {
+            account,
+            act: order.act,
+        });
+        Ok(())
+    }
+
+    pub(super) fn find(&self, order: &LookOrder) -> Result<Found, Failure> {
+        let known = self.known.borrow();
+        Ok(match &order.look {
+            Look::Contact { id } => {
+                let digits = id.trim_start_matches('+').trim_end_matches("@c.us");
+                let is = |contact: &&Contact| {
+                    contact.id == *id || contact.lid.as_ref() == Some(id) || contact.phone.as_deref() == Some(digits)
+                };
+                Found::Contact(known.contacts.iter().find(is).cloned())
+            }
+            Look::Chats { unread, groups, limit } => {
+                let fits = |chat: &&Chat| {
+                    (!unread || chat.unread != 0) && groups.is_none_or(|groups| chat.id.ends_with("@g.us") == groups)
+                };
+                Found::Chats(known.chats.iter().filter(fits).take(*limit).cloned().collect())
+            }
+            Look::History { chat, limit, before } => {
+                let all = known.history.get(chat).ok_or_else(|| Failure {
+                    kind: FailureKind::Refused,
+                    message: format!("account {}: no chat for `{chat}`", order.account),
+                    account: Some(order.account.clone()),
+                })?;
+                let end = before
+                    .as_ref()
+                    .and_then(|id| all.iter().position(|message| message.id == *id));
+                let all = all.get(..end.unwrap_or(all.len())).unwrap_or_default();
+                let from = all.len().saturating_sub(*limit);
+                Found::History(all.get(from..).unwrap_or_default().to_vec())
+            }
+        })
+    }
+}
+
+impl Bot {
+    /// `bot:knows { contacts = {…}, chats = {…}, history = { ["49170@c.us"] = {…} } }`
+    pub(super) fn knows(&self, said: &Map<String, Value>) -> mlua::Result<()> {
+        const PARTS: &[&str] = &["contacts", "chats", "history"];
+        let mut known = self.world.known.borrow_mut();
+        for (part, value) in said {
+            match part.as_str() {
+                "contacts" => known.contacts = each(value, "id", contact)?,
+                "chats" => known.chats = each(value, "id", chat)?,
+                "history" => {
+                    for (chat, messages) in value.as_object().into_iter().flatten() {
+                        let messages = each(messages, "body", |fields| message(chat, fields))?;
+                        known.history.insert(chat.clone(), messages);
+                    }
+                }
+                other => {
+                    let hint = suggestion(other, PARTS.iter().copied());
+                    return Err(wrong(format!("bot:knows has no '{other}'{hint}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `bot:expect_done("react", { emoji = "👍" })`: the next act.
+    pub(super) fn expect_done(&self, what: &str, expected: &Map<String, Value>) -> mlua::Result<()> {
+        let Some(done) = self.world.done.borrow_mut().pop_front() else {
+            self.still_fine()?;
+            return Err(wrong(format!("expected '{what}', but nothing was done")));
+        };
+        let mut found = serde_json::to_value(&done.act).unwrap_or_default();
+        let fields = found.as_object_mut().cloned().unwrap_or_default();
+        let kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default();
+        if kind != what {
+            return Err(wrong(format!("expected '{what}', but it is '{kind}'")));
+        }
+        for (field, wanted) in expected {
+            let found = match field.as_str() {
+                "account" => Value::from(done.account.as_str()),
+                "seconds" => Value::from(fields.get("millis").and_then(Value::as_f64).unwrap_or_default() / 1000.0),
+                other => fields.get(other).cloned().unwrap_or_default(),
+            };
+            let same = found == *wanted || (found.is_number() && found.as_f64() == wanted.as_f64());
+            if !same {
+                return Err(wrong(format!(
+                    "expected {what} with {field} = {wanted}, but it is {found}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A list of tables, or of texts that stand for their first field.
+fn each<T>(
+    list: &Value,
+    first: &str,
+    read: impl Fn(&Map<String, Value>) -> Result<T, serde_json::Error>,
+) -> mlua::Result<Vec<T>> {
+    let items = list.as_array().ok_or_else(|| wrong("bot:knows takes lists"))?;
+    let fields = items.iter().map(|item| match item {
+        Value::Object(fields) => fields.clone(),
+        other => Map::from_iter([(first.to_owned(), other.clone())]),
+    });
+    fields
+        .map(|fields| read(&fields).map_err(|error| wrong(format!("bot:knows: {error}"))))
+        .collect()
+}
+
+fn with(defaults: Value, fields: &Map<String, Value>) -> Value {
+    let mut all = defaults;
+    if let Some(object) = all.as_object_mut() {
+        object.extend(fields.clone());
+    }
+    all
+}
+
+fn contact(fields: &Map<String, Value>) -> Result<Contact, serde_json::Error> {
+    let id = fields.get("id").and_then(Value::as_str).unwrap_or_default();
+    let phone = id.strip_suffix("@c.us");
+    serde_json::from_value(with(serde_json::json!({ "phone": phone, "business": false }), fields))
+}
+
+fn chat(fields: &Map<String, Value>) -> Result<Chat, serde_json::Error> {
+    serde_json::from_value(with(serde_json::json!({ "unread": 0, "last": 0 }), fields))
+}
+
+fn message(chat: &str, fields: &Map<String, Value>) -> Result<Message, serde_json::Error> {
+    let from_me = fields.get("from_me").and_then(Value::as_bool).unwrap_or_default();
+    let body = fields.get("body").and_then(Value::as_str).unwrap_or_default();
+    let defaults = serde_json::json!({
+        "id": format!("{from_me}_{chat}_{:X}", body.len()), "chat": chat, "from": chat, "to": "me@c.us", "sender": { "id": chat },
+        "from_me": from_me, "type": "chat", "timestamp": 0, "ack": 0,
+    });
+    serde_json::from_value(with(defaults, fields))
+}
