@@ -10,12 +10,14 @@
 //! | `GET /phones/{number}` | | the phone |
 //! | `PATCH /phones/{number}` | `{online}` | the phone |
 //! | `POST /phones/{number}/scan` | `{qr}`, the text of a code, or `{ref}` | `{device}` |
-//! | `POST /phones/{number}/messages` | `{to, text, quote?, mentions?, timestamp?, id?, encrypted?}` | 201, the message |
+//! | `POST /phones/{number}/messages` | `{to, text, quote?, mentions?, timestamp?, id?, encrypted?, media?}`; `media` is `{data, mimetype, filename?}`, in base64 | 201, the message |
+//! | `POST /phones/{number}/messages/{id}/change` | `{chat, kind}`: `react` with `emoji`, `edit` with `body`, `revoke` | |
 //! | `POST /phones/{number}/messages/{id}/keys` | | makes what it wrote `encrypted` readable for linked devices |
 //! | `GET /phones/{number}/messages` | `?chat=&limit=` | its messages, oldest first |
 //! | `POST /phones/{number}/read` | `{chat}` | `{read}`, how many |
 //! | `DELETE /phones/{number}/devices`, `…/devices/{id}` | | `{removed}`, how many |
 //! | `POST /groups` | `{name, members}` | 201, `{id}` |
+//! | `DELETE /files` | | forgets every file that messages carry |
 //! | `POST /faults` | [`Faults`]; `{}` clears | the faults |
 //! | `POST /followed` | | said by a page that has followed a link, under the fault `follow_links` |
 
@@ -28,12 +30,16 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::Error;
 use super::post::Draft;
+use super::protocol::{Change, Medium};
 use super::server::{Server, now};
 use super::view;
 use super::world::{Faults, World, digits};
@@ -51,7 +57,9 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/phones/{number}/scan", post(scan))
         .route("/phones/{number}/messages", post(write).get(messages))
         .route("/phones/{number}/messages/{id}/keys", post(send_keys))
+        .route("/phones/{number}/messages/{id}/change", post(change))
         .route("/phones/{number}/read", post(read))
+        .route("/files", delete(forget_files))
         .route("/phones/{number}/devices", delete(unlink_all))
         .route("/phones/{number}/devices/{id}", delete(unlink))
         .route("/groups", post(add_group))
@@ -182,6 +190,15 @@ struct NewMessage {
     id: Option<String>,
     #[serde(default)]
     encrypted: bool,
+    media: Option<NewFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewFile {
+    data: String,
+    mimetype: String,
+    filename: Option<String>,
 }
 
 async fn write(
@@ -190,7 +207,13 @@ async fn write(
     Body(new): Body<NewMessage>,
 ) -> Answer<(StatusCode, Json<Option<view::MessageView>>)> {
     let number = digits(&number)?;
+    let mut world = server.world();
+    let media = match new.media {
+        None => None,
+        Some(file) => Some(medium(&mut world, file)?),
+    };
     let draft = Draft {
+        media,
         to: new.to,
         text: new.text,
         quote: new.quote,
@@ -199,10 +222,45 @@ async fn write(
         id: new.id,
         encrypted: new.encrypted,
     };
-    let mut world = server.world();
     let (chat, id) = world.write(&number, draft, now())?;
     let message = world.message(world.phone(&number)?, &chat, &id);
     Ok((StatusCode::CREATED, Json(message)))
+}
+
+fn medium(world: &mut World, file: NewFile) -> Answer<Medium> {
+    let bytes = STANDARD.decode(&file.data).map_err(|_| Error::Malformed {
+        what: "the data of a file",
+        why: "is base64",
+    })?;
+    let (size, filehash) = (bytes.len() as u64, STANDARD.encode(Sha256::digest(&bytes)));
+    Ok(Medium {
+        reference: world.files.keep(bytes),
+        mimetype: file.mimetype,
+        filename: file.filename,
+        size,
+        filehash,
+    })
+}
+
+#[derive(Deserialize)]
+struct NewChange {
+    chat: String,
+    #[serde(flatten)]
+    change: Change,
+}
+
+async fn change(
+    State(server): Shared,
+    Path((number, id)): Path<(String, String)>,
+    Body(new): Body<NewChange>,
+) -> Answer<StatusCode> {
+    let mut world = server.world();
+    world.change(&digits(&number)?, None, &new.chat, &id, &new.change, now())?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn forget_files(State(server): Shared) {
+    server.world().files.forget_all();
 }
 
 async fn send_keys(State(server): Shared, Path((number, id)): Path<(String, String)>) -> Answer<StatusCode> {

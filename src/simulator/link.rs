@@ -73,6 +73,17 @@ impl World {
                     },
                 );
             }
+            ToServer::Change {
+                question,
+                chat,
+                message,
+                change,
+            } => self.change_by_page(line, question, (chat, message), &change, now),
+            ToServer::Typing { chat, on } => {
+                if let Some((_, number)) = self.device_on(line) {
+                    self.typing(&number, &chat, on);
+                }
+            }
             ToServer::Logout => {
                 if let Some((device, _)) = self.device_on(line) {
                     self.unlink_device(&device);

@@ -74,6 +74,15 @@ impl Log {
         self.entries.get_mut(at)
     }
 
+    /// Changes each message with this id.
+    pub(super) fn each(&mut self, id: &str, change: impl Fn(&mut Message)) {
+        for place in self.places.get(id).cloned().unwrap_or_default() {
+            if let Some(entry) = self.entry(place) {
+                change(&mut entry.message);
+            }
+        }
+    }
+
     /// All messages, in the order of arrival.
     pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
         self.entries.iter()
@@ -163,9 +172,8 @@ mod tests {
             body: "hello".to_owned(),
             t: 1,
             name: String::new(),
-            quoted: None,
-            mentions: Vec::new(),
             ack: ack::SENT,
+            ..Message::default()
         }
     }
 

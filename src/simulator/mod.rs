@@ -8,13 +8,15 @@
 //! | file | holds |
 //! |---|---|
 //! | `protocol` | what page and server say to each other |
-//! | `world`, `phone`, `log`, `link`, `post`, `queue` | the server model, without I/O and without a clock |
+//! | `world`, `phone`, `log`, `link`, `post`, `deeds`, `files`, `queue` | the server model, without I/O and without a clock |
 //! | `view` | the world as the control API shows it |
 //! | `server`, `socket`, `control` | HTTP, WebSocket, the control API's routes |
 //! | `assets` | the files of both pages |
 
 mod assets;
 mod control;
+mod deeds;
+mod files;
 mod link;
 mod log;
 mod phone;

@@ -3,7 +3,7 @@
 //! In: messages and receipts that the server hands it. Out: what a person would see on its screen. Must not know other
 //! phones, linked devices or sockets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::{Entry, Log};
 use super::protocol::{Me, Message};
@@ -23,6 +23,8 @@ pub(super) struct Phone {
     pub(super) online: bool,
     /// Its chats, by id.
     pub(super) chats: BTreeMap<String, Log>,
+    /// Chats in which somebody is typing.
+    pub(super) typing: BTreeSet<String>,
 }
 
 impl Phone {
@@ -35,6 +37,7 @@ impl Phone {
             lid,
             online: true,
             chats: BTreeMap::new(),
+            typing: BTreeSet::new(),
         }
     }
 
@@ -55,6 +58,8 @@ impl Phone {
 
     /// Keeps a message in its chat.
     pub(super) fn keep(&mut self, entry: Entry) {
+        // Who has sent is not typing any more (source: WhatsApp's clients).
+        self.typing.remove(&entry.message.chat);
         self.chats.entry(entry.message.chat.clone()).or_default().keep(entry);
     }
 

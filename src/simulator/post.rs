@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::Error;
 use super::log::Entry;
 use super::phone::wid;
-use super::protocol::{Item, Message, Quoted, ToPage, ack};
+use super::protocol::{Item, Medium, Message, Quoted, ToPage, ack};
 use super::token;
 use super::world::{World, digits};
 
@@ -30,9 +30,22 @@ pub(super) struct Draft {
     pub(super) at: Option<i64>,
     /// Its id; `None` makes one.
     pub(super) id: Option<String>,
+    /// A file that it carries; the text stands beside it then.
+    pub(super) media: Option<Medium>,
     /// The linked devices of the others cannot read it until [`World::send_keys`] (library: a `ciphertext` that changes its
     /// type later, `registerNewMessageEvent.ts`). Their phones can.
     pub(super) encrypted: bool,
+}
+
+/// WhatsApp's word for a message with a file of this type (library: `MSG_TYPE`).
+fn kind_of(medium: &Medium) -> &'static str {
+    match medium.mimetype.split('/').next() {
+        Some("image") if medium.mimetype == "image/webp" => "sticker",
+        Some("image") => "image",
+        Some("video") => "video",
+        Some("audio") => "audio",
+        _ => "document",
+    }
 }
 
 /// A message on its way, before each account has its own view of it.
@@ -40,6 +53,8 @@ struct Letter {
     id: String,
     kind: String,
     body: String,
+    caption: String,
+    media: Option<Medium>,
     at: i64,
     quoted: Option<Quoted>,
     mentions: Vec<String>,
@@ -71,8 +86,18 @@ impl World {
         };
         let letter = Letter {
             id: draft.id.unwrap_or_else(token::message),
-            kind: "chat".to_owned(),
-            body: draft.text,
+            kind: draft.media.as_ref().map_or("chat", kind_of).to_owned(),
+            body: if draft.media.is_some() {
+                String::new()
+            } else {
+                draft.text.clone()
+            },
+            caption: if draft.media.is_some() {
+                draft.text
+            } else {
+                String::new()
+            },
+            media: draft.media,
             at: draft.at.unwrap_or(now),
             quoted,
             mentions: draft.mentions,
@@ -120,6 +145,10 @@ impl World {
             id: message.id,
             kind: message.kind,
             body: message.body,
+            caption: message.caption,
+            media: message
+                .media
+                .filter(|medium| self.files.get(&medium.reference).is_some()),
             at: now,
             quoted: message.quoted,
             mentions: message.mentions,
@@ -174,12 +203,15 @@ impl World {
             name,
             quoted: letter.quoted,
             mentions: letter.mentions,
+            media: letter.media,
+            caption: letter.caption,
             // What one writes to oneself is read (assumed).
             ack: if recipients.is_empty() && !group {
                 ack::READ
             } else {
                 ack::SENT
             },
+            ..Message::default()
         };
         let receipts: BTreeMap<String, i8> = recipients.iter().map(|other| (wid(other), ack::SENT)).collect();
         let entry = Entry {
@@ -223,6 +255,8 @@ impl World {
                 Message {
                     kind: "ciphertext".to_owned(),
                     body: String::new(),
+                    caption: String::new(),
+                    media: None,
                     quoted: None,
                     mentions: Vec::new(),
                     ..theirs

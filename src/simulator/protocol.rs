@@ -16,6 +16,8 @@
 //! stores it and says `got`; until then the server keeps it and sends it again on the next connection, so the page drops
 //! an `n` that it has. `history` has such a number as well.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Round trips of acknowledgement as WhatsApp numbers them (library: `WAWebAck`, levels -1 to 4).
@@ -52,6 +54,16 @@ pub(super) enum ToServer {
         #[serde(default)]
         ids: Vec<String>,
     },
+    /// Does something with a message that is there; answered by `answer` with `exists`: whether it was done.
+    Change {
+        #[serde(rename = "id")]
+        question: u64,
+        chat: String,
+        message: String,
+        change: Change,
+    },
+    /// The account is typing in this chat, or not any more. Not answered.
+    Typing { chat: String, on: bool },
     /// A question; `what` is `exists`: is there an account with this `number`?
     Query { id: u64, what: String, number: String },
     /// The page unlinks itself (library: `conn.logout`).
@@ -159,10 +171,30 @@ pub(super) enum Item {
     Group { chat: Chat },
     /// A chat has changed: its unread count, its name. `messages` is empty.
     Chat { chat: Chat },
+    /// `by` has done something with message `id` of `chat`.
+    Change {
+        chat: String,
+        id: String,
+        by: String,
+        change: Change,
+        t: i64,
+    },
+}
+
+/// Something that is done with a message that is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(super) enum Change {
+    /// A reaction, in the place of the one before; an empty one takes it away.
+    React { emoji: String },
+    /// It says something else from now on.
+    Edit { body: String },
+    /// It is taken back for everybody.
+    Revoke,
 }
 
 /// A message, as one account sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Message {
     /// The raw id, hex; the same for all who have the message.
     pub(super) id: String,
@@ -201,6 +233,34 @@ pub(super) struct Message {
     /// See [`ack`]; 0 is a message that no server has.
     #[serde(default)]
     pub(super) ack: i8,
+    /// The file that it carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) media: Option<Medium>,
+    /// The text beside the file.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) caption: String,
+    /// Reactions, by who gave them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) reactions: BTreeMap<String, String>,
+    /// Whether it was written anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) edited: bool,
+}
+
+/// A file that a message carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Medium {
+    /// Where the server has it: `/files/REFERENCE`.
+    pub(super) reference: String,
+    /// Its type.
+    pub(super) mimetype: String,
+    /// Its name, if it has one (library: documents have).
+    #[serde(default)]
+    pub(super) filename: Option<String>,
+    /// Bytes.
+    pub(super) size: u64,
+    /// SHA-256 of its bytes, in base64 (library: `filehash`).
+    pub(super) filehash: String,
 }
 
 fn text() -> String {

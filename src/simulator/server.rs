@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `GET /`, `GET /FILE` | the WhatsApp Web page, or the stranger that a fault has put in its place |
 //! | `GET /ws` | its socket |
+//! | `POST /files`, `GET /files/REFERENCE` | what messages carry |
 //! | `GET /phones`, `GET /phones/FILE` | the page for people |
 //! | `/control/…` | see `control` |
 
@@ -14,15 +15,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::files::LARGEST;
 use super::world::{Faults, Stranger, World};
 use super::{Error, assets, control, socket};
 
@@ -133,9 +135,11 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<Running,
 fn router(server: Arc<Server>) -> Router {
     Router::new()
         .route("/ws", get(socket::open))
-        .nest("/control", control::routes())
+        .route("/files", post(keep_file).layer(DefaultBodyLimit::max(LARGEST)))
+        .nest("/control", control::routes().layer(DefaultBodyLimit::max(2 * LARGEST)))
         .route_layer(middleware::from_fn(own_pages_only))
         .route("/", get(web))
+        .route("/files/{reference}", get(give_file))
         .route("/phones", get(|| async { file(assets::PHONES, "") }))
         .route(
             "/phones/{*path}",
@@ -198,6 +202,19 @@ async fn web(State(server): State<Arc<Server>>) -> Response {
                         <input name=user><input name=password type=password><button>Sign in</button></form>";
             (html, form).into_response()
         }
+    }
+}
+
+/// A page has a file that it is about to send.
+async fn keep_file(State(server): State<Arc<Server>>, bytes: axum::body::Bytes) -> String {
+    server.world().files.keep(bytes.into())
+}
+
+/// A page, or a person, fetches a file of a message.
+async fn give_file(State(server): State<Arc<Server>>, Path(reference): Path<String>) -> Response {
+    match server.world().files.get(&reference) {
+        Some(bytes) => ([(header::X_CONTENT_TYPE_OPTIONS, "nosniff")], bytes.clone()).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! In: the world. Out: JSON shapes; times are in ms since 1970. Must not change anything.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::log::Entry;
@@ -49,6 +51,8 @@ struct ChatView {
     group: bool,
     unread: u32,
     timestamp: i64,
+    /// Whether somebody is typing in it.
+    typing: bool,
     last: Option<MessageView>,
 }
 
@@ -91,6 +95,20 @@ pub(super) struct MessageView {
     ack: i8,
     quoted: Option<Quoted>,
     mentions: Vec<String>,
+    /// The file that it carries.
+    media: Option<MediumView>,
+    /// By who gave them.
+    reactions: BTreeMap<String, String>,
+    edited: bool,
+}
+
+/// A file, where to fetch it.
+#[derive(Debug, Serialize)]
+struct MediumView {
+    url: String,
+    mimetype: String,
+    filename: Option<String>,
+    size: u64,
 }
 
 impl MessageView {
@@ -108,6 +126,10 @@ impl MessageView {
             quoted,
             mentions,
             ack,
+            media,
+            caption,
+            reactions,
+            edited,
             ..
         } = entry.message.clone();
         Self {
@@ -119,11 +141,19 @@ impl MessageView {
             from_me,
             name,
             kind: if kind == "chat" { "text".to_owned() } else { kind },
-            text: body,
+            text: if media.is_some() { caption } else { body },
             timestamp: entry.at,
             ack: if from_me { ack } else { entry.given },
             quoted,
             mentions,
+            media: media.map(|medium| MediumView {
+                url: format!("/files/{}", medium.reference),
+                mimetype: medium.mimetype,
+                filename: medium.filename,
+                size: medium.size,
+            }),
+            reactions,
+            edited,
         }
     }
 }
@@ -177,6 +207,7 @@ impl World {
                 group: self.groups.contains_key(id),
                 unread: log.unread(),
                 timestamp: log.at,
+                typing: phone.typing.contains(id),
                 last: log.newest().map(MessageView::new),
             })
             .collect();

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::Error;
+use super::files::Files;
 use super::phone::{Phone, wid};
 use super::protocol::{Barrier, Chat, Device, Item, Participant, ToPage};
 use super::token;
@@ -34,6 +35,8 @@ pub(super) struct World {
     pub(super) qr_ttl: i64,
     /// Links that pages have followed, under `follow_links`.
     pub(super) followed: u64,
+    /// What messages carry.
+    pub(super) files: Files,
     next_line: u64,
     changed: watch::Sender<u64>,
 }
@@ -170,6 +173,7 @@ impl World {
             faults: Faults::default(),
             qr_ttl,
             followed: 0,
+            files: Files::default(),
             next_line: 0,
             changed: watch::Sender::new(0),
         }

@@ -6,16 +6,6 @@ function supported(part, name) {
   throw new Error(`not_supported: the in-page library has no ${part}.${name}`);
 }
 
-async function findChat(chat) {
-  const loaded = attempt(() => WPP.chat.get(chat), null);
-  if (loaded) return loaded;
-  try {
-    return await WPP.chat.find(chat);
-  } catch (error) {
-    throw isNoChat(error) ? noChat(reasonOf(error)) : error;
-  }
-}
-
 // A message is found in a chat that is loaded only.
 async function chatOfMessage(id) {
   const chat = id.split('_')[1];
@@ -60,16 +50,15 @@ const ACTS = {
   },
 
   async read({ chat }) {
-    await findChat(chat);
-    await supported('chat', 'markIsRead')(chat);
+    await supported('chat', 'markIsRead')(text((await findChat(chat)).id));
   },
 
   async typing({ chat, millis }) {
     const [begin, end] = [supported('chat', 'markIsComposing'), supported('chat', 'markIsPaused')];
-    await findChat(chat);
+    const id = text((await findChat(chat)).id);
     // Without a time: with one the library answers only when it is over.
-    await begin(chat);
-    setTimeout(() => void end(chat).catch((error) => trouble(reasonOf(error))), millis);
+    await begin(id);
+    setTimeout(() => void end(id).catch((error) => trouble(reasonOf(error))), millis);
   },
 };
 
@@ -115,8 +104,7 @@ async function chatsOf({ unread, groups, limit }) {
 }
 
 async function historyOf({ chat, limit, before }) {
-  await findChat(chat);
-  const messages = await collect(chat, 0, limit, before);
+  const messages = await collect(text((await findChat(chat)).id), 0, limit, before);
   return messages.filter((message) => !isEncrypted(message)).slice(-limit).flatMap(readable);
 }
 

@@ -13,21 +13,27 @@ const isNoChat = (error) =>
   ['chat_not_found', 'invalid_wid'].includes(error && error.code) ||
   /wid error|Chat not found|Failed to find or create chat/.test(reasonOf(error));
 
-async function resolve(to) {
+// The chat with an id or a number, made if it is not there.
+async function findChat(to) {
   if (!to.includes('@') && !/^\+?\d{5,20}$/.test(to)) throw noChat('a number has 5 to 20 digits');
   let wanted = to.includes('@') ? to : `${to.replace('+', '')}@c.us`;
+  const loaded = attempt(() => WPP.chat.get(wanted), null);
+  if (loaded) return loaded;
   // A chat would be made for any number; only WhatsApp knows whether somebody has it.
-  if (wanted.endsWith('@c.us') && !attempt(() => WPP.chat.get(wanted), null)) {
+  if (wanted.endsWith('@c.us')) {
     const found = await WPP.contact.queryExists(wanted);
     if (!found || !found.wid) throw noChat('the number is not on WhatsApp');
     wanted = text(found.wid);
   }
-  let chat;
   try {
-    chat = await WPP.chat.find(wanted);
+    return await WPP.chat.find(wanted);
   } catch (error) {
     throw isNoChat(error) ? noChat(reasonOf(error)) : error;
   }
+}
+
+async function resolve(to) {
+  const chat = await findChat(to);
   // In the chat that was found: WhatsApp may keep it under another id than was asked for.
   return { chat: text(chat.id), message_id: text(await WPP.chat.generateMessageID(chat)), page_id: pageId };
 }

@@ -92,6 +92,11 @@ __d('WAWebCmd', [], (_global, require, _import, _module, exports) => {
       this.trigger('logout');
     }
 
+    /** Takes messages back for everybody. */
+    async sendRevokeMsgs(_chat, { list }) {
+      for (const msg of list) await require('PageDeeds').order(msg, { kind: 'revoke' });
+    }
+
     refreshQR() {
       require('PageSession').refreshCode();
     }

@@ -124,6 +124,8 @@ __d('PageInbox', [], (_global, require, importNamespace, _module, exports) => {
       });
     },
 
+    change: (item, stores, result, effects) => require('PageDeeds').take(item, stores, result, effects),
+
     async chat({ chat: { messages: _messages, ...chat } }, stores, result, effects) {
       const known = await result(stores.chats.get(chat.id));
       const merged = { ...known, ...chat };

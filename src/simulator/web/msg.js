@@ -18,6 +18,16 @@ __d('WAWebMsgModel', [], (_global, _require, importNamespace, _module, exports) 
       return this.attributes?.author ?? this.attributes?.from;
     }
 
+    // source: wa-js chat/functions/deleteMessage.ts (`msg.senderObj.isMe`)
+    get senderObj() {
+      return this.attributes && importNamespace('WAWebContactCollection').ContactCollection.note(this.sender, {});
+    }
+
+    /** Fetches the file that it carries into the cache. */
+    downloadMedia() {
+      return importNamespace('PageMedia').download(this);
+    }
+
     /** What an answer to this message carries of it. */
     msgContextInfo() {
       return {
@@ -52,6 +62,11 @@ __d('WAWebMsgModel', [], (_global, _require, importNamespace, _module, exports) 
     'star',
     'latestEditMsgKey',
     'mediaData',
+    'mimetype',
+    'filename',
+    'size',
+    'filehash',
+    'reactions',
     'isLive',
     'isStatusV3',
     'order',
@@ -105,6 +120,8 @@ __d('PageMsgRecord', [], (_global, require, importNamespace, _module, exports) =
       author: raw.quotedParticipant && String(raw.quotedParticipant),
     },
     mentions: raw.mentionedJidList?.map(String) ?? [],
+    caption: raw.medium ? raw.caption : '',
+    media: raw.medium,
     ack: 0,
     order: importNamespace('PageStorage').nextOrder(),
   });
@@ -130,6 +147,13 @@ __d('PageMsgRecord', [], (_global, require, importNamespace, _module, exports) =
       order: record.order,
       isNewMsg,
     };
+    if (record.media) {
+      const { mimetype, filename, size, filehash } = record.media;
+      // source: reference of wa-js's `chat.new_message`: the body of a file is a thumbnail in base64
+      Object.assign(attributes, { mimetype, filename, size, filehash, caption: record.caption, body: '/9j/4AAQSkZJRg==' });
+      attributes.mediaData = importNamespace('PageMedia').dataOf(record.media);
+    }
+    if (record.reactions) attributes.reactions = record.reactions;
     if (record.author) attributes.author = createWid(record.author);
     if (record.mentions?.length) attributes.mentionedJidList = record.mentions.map(createWid);
     if (record.quoted) {
@@ -166,7 +190,8 @@ __d('WAWebMsgCollection', [], (_global, _require, importNamespace, _module, expo
      */
     async processMultipleMessages(chatId, messages) {
       const chat = importNamespace('WAWebChatCollection').ChatCollection.get(chatId);
-      return messages.map((attributes) => {
+      // What says something of another message is no message itself.
+      return messages.filter(({ type }) => type !== 'protocol').map((attributes) => {
         const known = this.get(attributes.id);
         if (known) {
           if (known.type === 'ciphertext' && attributes.type !== 'ciphertext') {
@@ -188,7 +213,7 @@ __d('WAWebMsgCollection', [], (_global, _require, importNamespace, _module, expo
 });
 
 __d('WAWebMsgReply', [], (_global, _require, _import, _module, exports) => {
-  exports.canReplyMsg = (msg) => msg.type === 'chat' && msg.ack >= 0;
+  exports.canReplyMsg = (msg) => (msg.type === 'chat' || Boolean(msg.mediaData)) && msg.ack >= 0;
 });
 
 __d('WAWebQuotedMsgModelUtils', [], (_global, require, importNamespace, _module, exports) => {
@@ -211,5 +236,5 @@ __d('WAWebQuotedMsgModelUtils', [], (_global, require, importNamespace, _module,
 
 __d('WAWebMsgUnread', [], (_global, _require, _import, _module, exports) => {
   // source: wa-js chat/patch.ts names the function; which types count is assumed
-  exports.getIsUnreadType = (msg) => msg.type === 'chat' || msg.type === 'ciphertext';
+  exports.getIsUnreadType = (msg) => msg.type === 'chat' || msg.type === 'ciphertext' || Boolean(msg.media ?? msg.mediaData);
 });

@@ -1,9 +1,9 @@
 // Who is online or writing, status posts, blocks and calls. The server of this simulator says nothing of them, so these
-// models stay empty.
+// models stay empty; it is told when this account is typing.
 //
 // Out: WAWebPresenceCollection, WAWebChatPresence, WAWebStatusCollection, WAWebBlocklistCollection,
 // WAWebCallCollection.
-// Must not send anything.
+// Must not send anything but that.
 //
 // Sources: wa-js src/chat/events/registerPresenceChange.ts (subscribes each chat at main_ready),
 // chat/functions/markIsComposing.ts, blocklist/events, status/events, call/events: without these modules their
@@ -36,9 +36,10 @@ __d('WAWebPresenceCollection', [], (_global, _require, importNamespace, _module,
   exports.PresenceCollection = new PresenceCollectionImpl();
 });
 
-__d('WAWebChatPresence', [], (_global, _require, _import, _module, exports) => {
+__d('WAWebChatPresence', [], (_global, require, _import, _module, exports) => {
   const mark = (type) => async (chat) => {
     chat.set('ownState', type);
+    require('PageSocket').send({ op: 'typing', chat: String(chat.id), on: type === 'composing' });
   };
   exports.markComposing = mark('composing');
   exports.markRecording = mark('recording_audio');

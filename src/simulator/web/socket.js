@@ -1,6 +1,6 @@
 // The WebSocket to the server: JSON frames, connected again by itself, and questions with answers.
 //
-// In: the handlers of PageSession. Out: PageSocket (`connect`, `send`, `query`, `stop`), frames one after another.
+// In: the handlers of PageSession. Out: PageSocket (`connect`, `send`, `query`, `ask`, `stop`), frames one after another.
 // Must not start on the next frame before the session is done with the last one: what is acknowledged must be stored.
 // Frames that wait are as many as the server has sent and not yet seen acknowledged; a lost connection drops them.
 //
@@ -52,7 +52,10 @@ __d('PageSocket', [], (_global, _require, _import, _module, exports) => {
     return true;
   };
 
-  exports.query = (what, values) =>
+  exports.query = (what, values) => exports.ask('query', { what, ...values });
+
+  /** Sends a frame with a number, and waits for the `answer` with that number. */
+  exports.ask = (op, values) =>
     new Promise((resolve, reject) => {
       lastQuestion += 1;
       const id = lastQuestion;
@@ -61,10 +64,10 @@ __d('PageSocket', [], (_global, _require, _import, _module, exports) => {
         questions.delete(id);
         settle(value);
       };
-      const deadline = setTimeout(() => end(reject, new Error(`no answer to the question ${what}`)), ANSWER_MS);
+      const deadline = setTimeout(() => end(reject, new Error(`no answer to ${op}`)), ANSWER_MS);
       questions.set(id, { answer: (frame) => end(resolve, frame), fail: (error) => end(reject, error) });
-      if (!exports.send({ op: 'query', id, what, ...values })) {
-        end(reject, new Error(`not connected, cannot ask ${what}`));
+      if (!exports.send({ op, id, ...values })) {
+        end(reject, new Error(`not connected, cannot ask for ${op}`));
       }
     });
 

@@ -12,7 +12,7 @@
     ['events', 'model', 'collection', 'enums'],
     ['wid', 'msgkey', 'account', 'connection'],
     ['lid', 'contact', 'group', 'presence', 'msg', 'chat'],
-    ['sending', 'receipts', 'find', 'preview'],
+    ['sending', 'receipts', 'find', 'preview', 'media', 'deeds'],
     ['storage', 'socket', 'inbox', 'session', 'view'],
   ];
   const PAUSE_MS = 120;

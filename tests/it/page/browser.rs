@@ -1,5 +1,6 @@
 //! Tests that start a browser.
 
+mod acting;
 mod claims;
 mod leaks;
 mod linking;

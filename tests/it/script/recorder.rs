@@ -193,6 +193,7 @@ impl Host for Recorder {
             state: State::Ready,
             reason: None,
             since: 1,
+            proof_age: Some(0),
         })
     }
 

@@ -3,6 +3,7 @@
 //! Together these tests use every call and event of the library that concerns codes, states, texts, acks and chats.
 
 mod away;
+mod deeds;
 mod lists;
 mod people;
 mod states;

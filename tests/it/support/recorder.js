@@ -27,6 +27,11 @@
   WPP.on('chat.msg_ack_change', ({ ack, chat, sender, ids }) => {
     note('chat.msg_ack_change', { ack, chat: text(chat), sender: text(sender), ids: ids.map((id) => id.id ?? text(id)) });
   });
+  WPP.on('chat.msg_revoke', ({ author, refId, type }) => note('chat.msg_revoke', { author: text(author), ref: text(refId), type }));
+  WPP.on('chat.msg_edited', ({ id, msg }) => note('chat.msg_edited', { id: text(id), body: msg.body }));
+  WPP.on('chat.new_reaction', ({ msgId, reactionText, sender }) => {
+    note('chat.new_reaction', { of: text(msgId), reaction: reactionText, sender: text(sender) });
+  });
   WPP.on('chat.unread_count_changed', (data) => {
     note('chat.unread_count_changed', { chat: text(data.chat?.id ?? data.chat), unread: data.unreadCount, before: data.previousUnreadCount ?? null });
   });

@@ -41,6 +41,9 @@ pub(crate) struct PhoneMessage {
     pub(crate) ack: i64,
     pub(crate) quoted: Option<Value>,
     pub(crate) mentions: Vec<String>,
+    pub(crate) media: Option<Value>,
+    pub(crate) reactions: Value,
+    pub(crate) edited: bool,
 }
 
 impl Simulator {
