@@ -23,6 +23,82 @@ pub enum Content {
         #[serde(default)]
         mentions: Vec<String>,
     },
+    /// A file.
+    File {
+        /// Which.
+        file: Box<File>,
+        /// As what it is shown.
+        shape: Shape,
+        /// The text beside it, as long as a text may be.
+        caption: Option<String>,
+        /// Id of the message that it answers.
+        quote: Option<String>,
+    },
+}
+
+impl Content {
+    /// The file that it carries.
+    #[must_use]
+    pub fn file(&self) -> Option<&File> {
+        match self {
+            Content::Text { .. } => None,
+            Content::File { file, .. } => Some(file),
+        }
+    }
+}
+
+/// A file that messages carry; its bytes lie with the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// SHA-256 of its bytes, in small hex digits; names it.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+    /// Its type, such as `image/png`.
+    pub mimetype: String,
+    /// Its name, if it has one.
+    pub filename: Option<String>,
+}
+
+/// As what a file is shown in a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// A picture.
+    Image,
+    /// A film.
+    Video,
+    /// Sound, as a file.
+    Audio,
+    /// Sound, as if it was spoken just now.
+    Voice,
+    /// Any file, to be saved.
+    Document,
+    /// A sticker; WhatsApp takes WebP.
+    Sticker,
+}
+
+impl Shape {
+    /// All, by the words that scripts use.
+    pub const ALL: [(&'static str, Shape); 6] = [
+        ("image", Shape::Image),
+        ("video", Shape::Video),
+        ("audio", Shape::Audio),
+        ("voice", Shape::Voice),
+        ("document", Shape::Document),
+        ("sticker", Shape::Sticker),
+    ];
+
+    /// As what a file of this type is shown if nobody says.
+    #[must_use]
+    pub fn of(mimetype: &str) -> Self {
+        match mimetype.split(['/', ';']).next() {
+            Some("image") if !mimetype.starts_with("image/svg") => Shape::Image,
+            Some("video") => Shape::Video,
+            Some("audio") => Shape::Audio,
+            _ => Shape::Document,
+        }
+    }
 }
 
 /// An order to send one message, once.
@@ -164,6 +240,17 @@ pub struct LookOrder {
     pub account: AccountId,
     /// What is asked.
     pub look: Look,
+    /// How long it may wait for the account to be ready.
+    pub patience: Duration,
+}
+
+/// An order to fetch the file of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownloadOrder {
+    /// Of which account.
+    pub account: AccountId,
+    /// The message's id.
+    pub message: String,
     /// How long it may wait for the account to be ready.
     pub patience: Duration,
 }

@@ -11,20 +11,21 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hyper::body::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::action::{ActOrder, Failure, Found, LookOrder, SendOrder, Sent};
+use crate::action::{ActOrder, DownloadOrder, Failure, FailureKind, File, Found, LookOrder, SendOrder, Sent};
 use crate::config::{self, Config, Live, Outcome, Sources};
 use crate::event::{AccountId, Draft, Kind, Origin};
-use crate::script::{AccountState, Scripts};
+use crate::script::{AccountState, Made, Scripts};
 use crate::session::Sessions;
 use crate::store::{Batch, NewEvent, Store};
 use crate::telemetry::{self, Telemetry};
 use crate::watch::{Folder, Folders};
-use crate::{admin, http, page, script, session, webhook};
+use crate::{admin, http, media, page, script, session, webhook};
 
 /// Longest time that the tasks of the rooms get to end after the browsers are closed.
 const LAST_TASKS: Duration = Duration::from_secs(10);
@@ -300,6 +301,17 @@ struct ScriptHost {
     config: watch::Receiver<Arc<Config>>,
 }
 
+fn of_media(error: &media::Error) -> Failure {
+    Failure {
+        kind: match error {
+            media::Error::Disk { .. } => FailureKind::Internal,
+            media::Error::TooLarge { .. } | media::Error::Gone { .. } => FailureKind::Refused,
+        },
+        message: error.to_string(),
+        account: None,
+    }
+}
+
 impl script::Host for ScriptHost {
     fn send(&self, order: SendOrder) -> BoxFuture<'static, Result<Sent, Failure>> {
         let sessions = self.sessions.clone();
@@ -314,6 +326,25 @@ impl script::Host for ScriptHost {
     fn look(&self, order: LookOrder) -> BoxFuture<'static, Result<Found, Failure>> {
         let sessions = self.sessions.clone();
         async move { sessions.look(order).await }.boxed()
+    }
+
+    fn download(&self, order: DownloadOrder) -> BoxFuture<'static, Result<File, Failure>> {
+        let sessions = self.sessions.clone();
+        async move { sessions.download(order).await }.boxed()
+    }
+
+    fn keep(&self, file: Made) -> BoxFuture<'static, Result<File, Failure>> {
+        let media = self.sessions.media().clone();
+        async move {
+            let kept = media.keep(file.bytes, file.mimetype, file.filename).await;
+            kept.map_err(|error| of_media(&error))
+        }
+        .boxed()
+    }
+
+    fn read(&self, file: File) -> BoxFuture<'static, Result<Bytes, Failure>> {
+        let media = self.sessions.media().clone();
+        async move { media.read(&file).await.map_err(|error| of_media(&error)) }.boxed()
     }
 
     fn account(&self, id: &str) -> Option<AccountState> {

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod event;
 pub mod http;
+pub mod media;
 pub mod page;
 pub mod script;
 pub mod session;

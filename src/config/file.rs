@@ -36,7 +36,15 @@ pub(super) struct File {
     pub(super) webhooks: Webhooks,
     pub(super) egress: Egress,
     pub(super) pacing: Pacing,
+    pub(super) media: Media,
     pub(super) secrets: BTreeMap<String, Spanned<SecretText>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Media {
+    pub(super) max: Option<Spanned<Size>>,
+    pub(super) keep: Option<Spanned<Span>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

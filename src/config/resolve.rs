@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use toml::Spanned;
 
 use super::file::{self, File, Free, LogFormat, line_of};
 use super::resolved::{
-    Accounts, Admin, Browser, BrowserKind, Config, Data, Egress, Log, Pacing, Scripts, Secret, Webhooks, Whatsapp,
+    Accounts, Admin, Browser, BrowserKind, Config, Data, Egress, Log, Media, Pacing, Scripts, Secret, Webhooks,
+    Whatsapp,
 };
 use super::value::{SecretText, Span};
 use super::{Error, Place, endpoint};
@@ -147,6 +149,7 @@ pub(super) fn resolve(layers: &[Layer], base: &Path) -> Result<Config, Error> {
         },
         account: endpoint::accounts(layers)?,
         pacing: pacing(layers)?,
+        media: media(layers)?,
         secrets: secrets(layers)?,
         webhooks,
     })
@@ -273,6 +276,17 @@ fn per_minute<'a>(layer: &Layer, written: &'a Spanned<u32>) -> Result<&'a u32, E
         return Err(layer.refuse(written, "at least 1 message a minute; to stop an account, stop it"));
     }
     Ok(written.get_ref())
+}
+
+fn media(layers: &[Layer]) -> Result<Media, Error> {
+    const MOST: u64 = 100 << 20;
+    let fits = |size: &super::value::Size| (1 << 10..=MOST).contains(&size.0);
+    let day = |span: &Span| span.0 >= Duration::from_secs(24 * 60 * 60);
+    Ok(Media {
+        max: checked!(layers, media.max, fits, "from \"1KiB\" to \"100MiB\"").0,
+        // A message that waits for its account must still find its file.
+        keep: checked!(layers, media.keep, day, "at least \"24h\"").0,
+    })
 }
 
 fn pacing(layers: &[Layer]) -> Result<Pacing, Error> {

@@ -45,6 +45,8 @@ pub struct Config {
     pub egress: Egress,
     /// `[pacing]`
     pub pacing: Pacing,
+    /// `[media]`
+    pub media: Media,
     /// `[secrets]`
     pub secrets: BTreeMap<String, Secret>,
 }
@@ -68,6 +70,7 @@ impl Config {
             ("webhooks", self.webhooks != other.webhooks),
             ("egress", self.egress != other.egress),
             ("pacing", self.pacing != other.pacing),
+            ("media", self.media != other.media),
             ("secrets", self.secrets != other.secrets),
         ];
         sections
@@ -243,6 +246,15 @@ pub struct Webhooks {
 pub struct Egress {
     /// Private ranges that are allowed.
     pub allow: Vec<IpNet>,
+}
+
+/// The files that messages carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// Most bytes of one file.
+    pub max: u64,
+    /// How long one that nobody uses is kept.
+    pub keep: Duration,
 }
 
 /// How fast an account may send.

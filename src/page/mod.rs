@@ -32,5 +32,5 @@ pub use error::Error;
 pub use executable::find_browser;
 pub use launch::Launch;
 pub use library::Library;
-pub use report::{Begun, ChatSummary, Format, Me, Ordered, PageEvent, PageStatus, REPORTS, Report, Resolved};
+pub use report::{Begun, ChatSummary, Fetched, Format, Me, Ordered, PageEvent, PageStatus, REPORTS, Report, Resolved};
 pub use tab::Tab;

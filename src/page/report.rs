@@ -3,6 +3,7 @@
 //! In: what `bridge` makes of the agent's JSON. Out: [`Report`], [`PageEvent`], [`PageStatus`] and the answers to the
 //! calls of a tab. Must not know chromiumoxide.
 
+use hyper::body::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Message;
@@ -182,6 +183,17 @@ pub struct ChatSummary {
     pub timestamp_ms: i64,
     /// Unread messages; -1 where a person marked it unread.
     pub unread: i64,
+}
+
+/// A file that a message carried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its type.
+    pub mimetype: String,
+    /// Its name, if it has one.
+    pub filename: Option<String>,
 }
 
 /// The format of a snapshot.

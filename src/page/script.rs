@@ -30,6 +30,7 @@ const AGENT: &str = concat!(
     include_str!("agent/encrypted.js"),
     include_str!("agent/events.js"),
     include_str!("agent/acts.js"),
+    include_str!("agent/files.js"),
     include_str!("agent/agent.js"),
 );
 const CONFIG: &str = include_str!("agent/config.js");

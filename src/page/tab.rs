@@ -5,6 +5,7 @@
 //! session's decision.
 
 mod acts;
+mod files;
 mod open;
 
 use std::sync::Arc;

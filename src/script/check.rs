@@ -12,18 +12,19 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use hyper::Method;
+use hyper::body::Bytes;
 use jiff::tz::TimeZone;
 
-use crate::action::{ActOrder, Failure, FailureKind, Found, LookOrder, SendOrder, Sent};
+use crate::action::{ActOrder, DownloadOrder, Failure, FailureKind, File, Found, LookOrder, SendOrder, Sent};
 use crate::config::Config;
 use crate::config::resolved::Secret;
 use crate::http::Request;
 
-use super::AccountState;
 use super::generation::{self, LoadError, Setup};
 use super::listing;
 use super::vm::Limits;
 use super::world::{Answer, Kept, LogLine, World};
+use super::{AccountState, Made};
 
 /// What the check found.
 #[derive(Debug, Default)]
@@ -182,6 +183,18 @@ impl World for Dry {
     }
 
     fn look(&self, _: LookOrder) -> LocalBoxFuture<'static, Result<Found, Failure>> {
+        nothing()
+    }
+
+    fn download(&self, _: DownloadOrder) -> LocalBoxFuture<'static, Result<File, Failure>> {
+        nothing()
+    }
+
+    fn keep(&self, _: Made) -> LocalBoxFuture<'static, Result<File, Failure>> {
+        nothing()
+    }
+
+    fn read(&self, _: File) -> LocalBoxFuture<'static, Result<Bytes, Failure>> {
         nothing()
     }
 }

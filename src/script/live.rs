@@ -10,12 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use hyper::Method;
+use hyper::body::Bytes;
 use jiff::tz::TimeZone;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::action::{ActOrder, Failure, FailureKind, Found, LookOrder, SendOrder, Sent};
+use crate::action::{ActOrder, DownloadOrder, Failure, FailureKind, File, Found, LookOrder, SendOrder, Sent};
 use crate::config::Config;
 use crate::config::resolved::Secret;
 use crate::http::{self, Request};
@@ -23,7 +24,7 @@ use crate::store::{self, Store};
 
 use super::flood::{Flood, Line, MAX_LINES, WINDOW};
 use super::world::{Answer, Kept, Level, LogLine, World};
-use super::{AccountState, Host};
+use super::{AccountState, Host, Made};
 
 /// What stands behind the API of one generation.
 #[derive(Clone)]
@@ -257,5 +258,20 @@ impl World for Live {
     fn look(&self, order: LookOrder) -> LocalBoxFuture<'static, Result<Found, Failure>> {
         let host = Arc::clone(&self.host);
         self.ask(async move { host.look(order).await })
+    }
+
+    fn download(&self, order: DownloadOrder) -> LocalBoxFuture<'static, Result<File, Failure>> {
+        let host = Arc::clone(&self.host);
+        self.ask(async move { host.download(order).await })
+    }
+
+    fn keep(&self, file: Made) -> LocalBoxFuture<'static, Result<File, Failure>> {
+        let host = Arc::clone(&self.host);
+        self.ask(async move { host.keep(file).await })
+    }
+
+    fn read(&self, file: File) -> LocalBoxFuture<'static, Result<Bytes, Failure>> {
+        let host = Arc::clone(&self.host);
+        self.ask(async move { host.read(file).await })
     }
 }

@@ -43,12 +43,13 @@ mod world;
 use std::sync::{Arc, PoisonError};
 
 use futures::future::BoxFuture;
+use hyper::body::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::action::{ActOrder, Failure, FailureKind, Found, LookOrder, SendOrder, Sent, State};
+use crate::action::{ActOrder, DownloadOrder, Failure, FailureKind, File, Found, LookOrder, SendOrder, Sent, State};
 use crate::config::Config;
 use crate::event::AccountId;
 use crate::http;
@@ -76,6 +77,21 @@ pub trait Host: Send + Sync + 'static {
         Box::pin(async move { Err(not_supported(order.account)) })
     }
 
+    /// Fetches the file of a message, and keeps it. A host without it says so.
+    fn download(&self, order: DownloadOrder) -> BoxFuture<'static, Result<File, Failure>> {
+        Box::pin(async move { Err(not_supported(order.account)) })
+    }
+
+    /// Keeps a file that a script has made. A host without files says so.
+    fn keep(&self, file: Made) -> BoxFuture<'static, Result<File, Failure>> {
+        Box::pin(async move { Err(no_files(&file.mimetype)) })
+    }
+
+    /// The bytes of a file. A host without files says so.
+    fn read(&self, file: File) -> BoxFuture<'static, Result<Bytes, Failure>> {
+        Box::pin(async move { Err(no_files(&file.mimetype)) })
+    }
+
     /// How an account stands; `None` if there is none of that id.
     fn account(&self, id: &str) -> Option<AccountState>;
 
@@ -88,6 +104,25 @@ pub trait Host: Send + Sync + 'static {
 
     /// Whether deliveries to this name can go anywhere: `[endpoint.NAME]`, or `account:ID` with a webhook.
     fn has_endpoint(&self, name: &str) -> bool;
+}
+
+/// A file that a script has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its type.
+    pub mimetype: String,
+    /// Its name, if it has one.
+    pub filename: Option<String>,
+}
+
+fn no_files(mimetype: &str) -> Failure {
+    Failure {
+        kind: FailureKind::NotSupported,
+        message: format!("this host keeps no files ({mimetype})"),
+        account: None,
+    }
 }
 
 fn not_supported(account: AccountId) -> Failure {

@@ -383,8 +383,16 @@ impl Run {
 }
 
 fn bytes_of(content: &Content) -> usize {
-    let Content::Text { text, quote, mentions } = content;
-    text.len() + quote.as_ref().map_or(0, String::len) + mentions.iter().map(String::len).sum::<usize>()
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    match content {
+        Content::Text { text, quote, mentions } => {
+            text.len() + length(quote) + mentions.iter().map(String::len).sum::<usize>()
+        }
+        // The bytes of the file are kept elsewhere.
+        Content::File {
+            file, caption, quote, ..
+        } => file.mimetype.len() + length(&file.filename) + length(caption) + length(quote),
+    }
 }
 
 /// A number as JSON: whole if it is whole and exact.

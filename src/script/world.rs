@@ -13,11 +13,11 @@ use hyper::body::Bytes;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use crate::action::{ActOrder, Failure, Found, LookOrder, SendOrder, Sent};
+use crate::action::{ActOrder, DownloadOrder, Failure, File, Found, LookOrder, SendOrder, Sent};
 use crate::config::resolved::Secret;
 use crate::http::Request;
 
-use super::AccountState;
+use super::{AccountState, Made};
 
 /// What a script can see of the world, for one generation of it.
 pub(crate) trait World {
@@ -59,6 +59,15 @@ pub(crate) trait World {
 
     /// Looks something up in an account. Waits as [`World::send`] does.
     fn look(&self, order: LookOrder) -> LocalBoxFuture<'static, Result<Found, Failure>>;
+
+    /// Fetches the file of a message. Waits as [`World::send`] does.
+    fn download(&self, order: DownloadOrder) -> LocalBoxFuture<'static, Result<File, Failure>>;
+
+    /// Keeps a file that the script has made.
+    fn keep(&self, file: Made) -> LocalBoxFuture<'static, Result<File, Failure>>;
+
+    /// The bytes of a file.
+    fn read(&self, file: File) -> LocalBoxFuture<'static, Result<Bytes, Failure>>;
 }
 
 /// A committed entry of a script's keys.

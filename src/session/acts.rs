@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::action::{ActOrder, Failure, FailureKind, Found, LookOrder};
-use crate::page;
+use crate::action::{ActOrder, DownloadOrder, Failure, FailureKind, File, Found, LookOrder};
+use crate::{media, page};
 
 use super::Room;
 use super::account::Account;
@@ -55,6 +55,27 @@ pub(super) async fn look(room: &Arc<Room>, account: &Arc<Account>, order: LookOr
             Ok(answer) => return answer,
         }
     }
+}
+
+/// Fetches the file of a message, and keeps it with the host.
+pub(super) async fn download(room: &Arc<Room>, account: &Arc<Account>, order: DownloadOrder) -> Result<File, Failure> {
+    let until = Instant::now() + order.patience.min(LONGEST);
+    let fetched = loop {
+        let tab = ready(room, account, until).await?;
+        let fetched = timeout_at(until, tab.fetch(&order.message, room.media.max())).await;
+        match answer(account, fetched) {
+            Err(Again(why)) => again(account, until, &why).await?,
+            Ok(answer) => break answer?,
+        }
+    };
+    let kept = room.media.keep(fetched.bytes, fetched.mimetype, fetched.filename).await;
+    kept.map_err(|error| {
+        let kind = match error {
+            media::Error::Disk { .. } => FailureKind::Internal,
+            media::Error::TooLarge { .. } | media::Error::Gone { .. } => FailureKind::Refused,
+        };
+        failure(&account.id, kind, &error.to_string())
+    })
 }
 
 /// The page failed before there was an answer; why.

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use crate::action::State;
 use crate::event::AccountId;
+use crate::media;
 use crate::{page, store};
 
 /// Why something was not done with an account.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The folder of the files that messages carry.
+    #[error(transparent)]
+    Media(#[from] media::Error),
     /// There are as many accounts as there may be.
     #[error("there are {current} accounts and [accounts] max is {max}: delete one or raise it")]
     Limit {

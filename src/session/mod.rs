@@ -50,6 +50,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::event::AccountId;
+use crate::media::Media;
 use crate::store::Store;
 
 pub use error::Error;
@@ -81,6 +82,7 @@ struct Room {
     tracker: TaskTracker,
     closing: CancellationToken,
     opener: Arc<dyn tab::Opener>,
+    media: Media,
     tempo: Tempo,
 }
 

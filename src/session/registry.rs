@@ -9,8 +9,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::action::{ActOrder, Failure, FailureKind, Found, LookOrder, SendOrder, Sent, State};
+use crate::action::{ActOrder, DownloadOrder, Failure, FailureKind, File, Found, LookOrder, SendOrder, Sent, State};
 use crate::event::AccountId;
+use crate::media::Media;
 use crate::page::Format;
 use crate::store::{AccountRecord, Batch, Desired, Webhook};
 
@@ -43,7 +44,7 @@ impl Sessions {
     /// those that are to run. Follows the configuration from here on.
     ///
     /// # Errors
-    /// [`Error::Open`] if the store cannot be read, [`Error::Profiles`] if their folder cannot be made.
+    /// [`Error::Open`] if the store cannot be read, [`Error::Profiles`] and [`Error::Media`] if their folders cannot be made.
     pub async fn open(deps: Deps) -> Result<Sessions, Error> {
         let opener = Arc::new(Browsers {
             tracker: deps.tracker.clone(),
@@ -64,12 +65,15 @@ impl Sessions {
         made.map_err(|source| Error::Profiles { path: profiles, source })?;
         let records = store.accounts().await.map_err(Error::Open)?;
         let closing = stop.child_token();
+        let media = Media::open(config.clone())?;
+        tracker.spawn(media.clone().clean(closing.clone()));
         let room = Arc::new(Room {
             store,
             config,
             tracker,
             closing,
             opener,
+            media,
             tempo,
         });
         let sessions = Sessions(Arc::new(Inner {
@@ -237,6 +241,21 @@ impl Sessions {
     pub async fn look(&self, order: LookOrder) -> Result<Found, Failure> {
         let account = self.known(&order.account)?;
         Box::pin(acts::look(&self.0.room, &account, order)).await
+    }
+
+    /// The files that messages carry.
+    #[must_use]
+    pub fn media(&self) -> &Media {
+        &self.0.room.media
+    }
+
+    /// Fetches the file that a message carries, and keeps it.
+    ///
+    /// # Errors
+    /// As [`Sessions::act`]; `refused` also if it is too large, or if WhatsApp has it no more.
+    pub async fn download(&self, order: DownloadOrder) -> Result<File, Failure> {
+        let account = self.known(&order.account)?;
+        Box::pin(acts::download(&self.0.room, &account, order)).await
     }
 
     fn known(&self, id: &AccountId) -> Result<Arc<Account>, Failure> {

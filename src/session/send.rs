@@ -263,6 +263,15 @@ impl Delivery {
         let (Some(chat), Some(message_id)) = (&intent.chat, &intent.message_id) else {
             return Step::Again("the intent has no id".to_owned());
         };
+        if let Some(file) = intent.content.file() {
+            let bytes = match self.room.media.read(file).await {
+                Ok(bytes) => bytes,
+                Err(error) => return self.refuse(intent, &error.to_string()).await,
+            };
+            if let Err(error) = self.tab.put(message_id, &bytes).await {
+                return Step::Again(error.to_string());
+            }
+        }
         match self.tab.order(message_id, chat, &intent.content).await {
             Ok(Ordered::Sent { ack: 1.. }) => self.answer(intent, Status::Sent).await,
             Ok(Ordered::Sent { .. }) => self.search(intent).await,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hyper::body::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -16,7 +17,9 @@ use tokio_util::task::TaskTracker;
 use crate::action::{Act, Content, Found, Look};
 use crate::config::Config;
 use crate::event::{AccountId, Message};
-use crate::page::{self, Begun, ChatSummary, Error, Format, Launch, Library, Ordered, PageStatus, Report, Resolved};
+use crate::page::{
+    self, Begun, ChatSummary, Error, Fetched, Format, Launch, Library, Ordered, PageStatus, Report, Resolved,
+};
 
 /// How long a profile may still be locked after its tab was closed, and how often to look: a call to a page has at most 25 s.
 const LOCKED: Duration = Duration::from_secs(30);
@@ -30,6 +33,8 @@ pub(super) trait Tab: Send + Sync {
     fn status(&self) -> Answer<'_, PageStatus>;
     fn resolve<'a>(&'a self, to: &'a str) -> Answer<'a, Resolved>;
     fn order<'a>(&'a self, message_id: &'a str, chat: &'a str, content: &'a Content) -> Answer<'a, Ordered>;
+    fn put<'a>(&'a self, message_id: &'a str, bytes: &'a Bytes) -> Answer<'a, ()>;
+    fn fetch<'a>(&'a self, message_id: &'a str, most: u64) -> Answer<'a, Fetched>;
     fn ask<'a>(&'a self, page_id: &'a str, message_id: &'a str) -> Answer<'a, Begun>;
     fn find_message<'a>(&'a self, chat: &'a str, message_id: &'a str) -> Answer<'a, Option<i64>>;
     fn chats(&self, limit: usize) -> Answer<'_, Vec<ChatSummary>>;
@@ -128,6 +133,14 @@ impl Tab for page::Tab {
 
     fn order<'a>(&'a self, message_id: &'a str, chat: &'a str, content: &'a Content) -> Answer<'a, Ordered> {
         page::Tab::order(self, message_id, chat, content).boxed()
+    }
+
+    fn put<'a>(&'a self, message_id: &'a str, bytes: &'a Bytes) -> Answer<'a, ()> {
+        page::Tab::put(self, message_id, bytes).boxed()
+    }
+
+    fn fetch<'a>(&'a self, message_id: &'a str, most: u64) -> Answer<'a, Fetched> {
+        page::Tab::fetch(self, message_id, most).boxed()
     }
 
     fn ask<'a>(&'a self, page_id: &'a str, message_id: &'a str) -> Answer<'a, Begun> {

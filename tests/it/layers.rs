@@ -93,6 +93,7 @@ const ROOMS: &[&str] = &[
     "cli",
     "config",
     "http",
+    "media",
     "page",
     "script",
     "session",
@@ -115,8 +116,16 @@ fn the_vocabulary_and_the_configuration_import_no_room() {
 }
 
 #[test]
+fn the_files_of_messages_know_the_configuration_alone() {
+    assert_never("media", &all_but(&["media", "config"]));
+}
+
+#[test]
 fn scripts_reach_the_rest_through_their_host_only() {
-    assert_never("script", &["page", "session", "admin", "app", "cli", "simulator"]);
+    assert_never(
+        "script",
+        &["media", "page", "session", "admin", "app", "cli", "simulator"],
+    );
 }
 
 #[test]

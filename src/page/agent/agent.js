@@ -42,7 +42,7 @@ const sent = (ack) => ({ status: 'sent', ack });
 const refused = (reason) => ({ status: 'refused', reason });
 
 async function send(id, chat, content) {
-  if (content.kind !== 'text') return refused(`this agent cannot send \`${content.kind}\``);
+  if (content.kind !== 'text' && content.kind !== 'file') return refused(`this agent cannot send \`${content.kind}\``);
   const options = {
     messageId: id,
     waitForAck: true,
@@ -54,7 +54,8 @@ async function send(id, chat, content) {
   if (content.quote) options.quotedMsg = content.quote;
   if (content.mentions && content.mentions.length > 0) options.mentionedList = content.mentions;
   try {
-    const result = await WPP.chat.sendTextMessage(chat, content.text, options);
+    const result =
+      content.kind === 'file' ? await sendFile(id, chat, content, options) : await WPP.chat.sendTextMessage(chat, content.text, options);
     const verdict = result.sendMsgResult && (result.sendMsgResult.messageSendResult || result.sendMsgResult);
     // A refused message resolves as well.
     if (verdict === 'OK' || (!verdict && result.ack > 0)) return sent(Math.max(1, result.ack || 0));
@@ -165,6 +166,9 @@ const METHODS = {
   find_message: findMessage,
   chats,
   history,
+  put,
+  fetch: fetchFile,
+  take: takeFile,
   act: (act) => ACTS[act.kind](act).then(() => null),
   look: (look) => LOOKS[look.kind](look),
   // The library waits here for a code that may never come; the code is an event anyway.

@@ -12,17 +12,13 @@ use crate::script::error::suggestion;
 use crate::script::run::{Refusal, Run};
 
 use super::args::Args;
-use super::event::text_content;
+use super::content;
 use super::{Body, Caller, Desk, Row, methods_of, not_permitted};
 
-/// Longest text of a message, in characters as WhatsApp counts them (UTF-16).
-const MAX_TEXT: usize = 65_536;
 /// Longest address of a chat, in bytes.
 pub(crate) const MAX_ADDRESS: usize = 128;
 /// Longest id of a message that is quoted, in bytes.
 pub(crate) const MAX_ID: usize = 256;
-/// Bytes of all ids that a message mentions: a group of a thousand.
-const MAX_MENTIONS: usize = 64 * 1024;
 
 /// `account` and the methods of what it answers.
 pub(crate) const ROWS: &[Row] = &[
@@ -35,8 +31,8 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "account:send",
-        signature: "(account, chat: string, text: string | { text: string, quote: string?, mentions: {string}? }) -> { id: string?, status: string }",
-        doc: "Sends a text to a chat id or a phone number; `quote` is the id of a message.",
+        signature: "(account, chat: string, text: string | { text: string?, file: any, as: string?, quote: string?, mentions: {string}? }) -> { id: string?, status: string }",
+        doc: "Sends a text, or a file with a text beside it, to a chat id or a phone number. `quote` is the id of a message; `file` is one that was downloaded, or `{ body =, mimetype =, filename = }`; `as` is `image`, `video`, `audio`, `voice`, `document` or `sticker`, by the type if it is not given.",
         permission: Some("actions = [\"send\"]"),
         body: Body::Later(|caller, args| Box::pin(send(caller, args))),
     },
@@ -142,12 +138,8 @@ async fn send(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
     let run = Rc::clone(caller.run()?);
     let to = chat(&mut args)?;
     let what = args.any();
-    let content = content(&args, &what, None)?;
-    if !caller.desk.permissions().action("send") {
-        return Err(not_permitted(
-            "plugin.toml does not declare the action 'send'".to_owned(),
-        ));
-    }
+    may(&caller, &id, "send")?;
+    let content = content::content(&run, &args, &what, None).await?;
     deliver(&caller, &run, id, to, content).await
 }
 
@@ -181,48 +173,6 @@ pub(crate) async fn deliver(
     table
         .map(Value::Table)
         .map_err(|error| Refusal::Misuse(error.to_string()))
-}
-
-/// What a script wants said: a text, or a table with the text and more. `answers` is the message that `quote = true` means.
-pub(crate) fn content(args: &Args, what: &Value, answers: Option<&str>) -> Result<Content, Refusal> {
-    let Value::Table(table) = what else {
-        return checked(args, args.as_text("the text", what)?, None, Vec::new());
-    };
-    args.only(table, &["text", "quote", "mentions"])?;
-    let text = args.as_text("text", &args.field(Some(table), "text")?)?;
-    let quote = match args.field(Some(table), "quote")? {
-        Value::Nil | Value::Boolean(false) => None,
-        Value::Boolean(true) => match answers {
-            Some(id) => Some(id.to_owned()),
-            None => return Err(args.refuse("quote must be the id of a message")),
-        },
-        other => Some(args.as_text("quote", &other)?),
-    };
-    if quote.as_ref().is_some_and(|id| id.len() > MAX_ID) {
-        return Err(args.refuse(&format!("quote is longer than {MAX_ID} bytes")));
-    }
-    let mentions = match args.json_within("mentions", &args.field(Some(table), "mentions")?, MAX_MENTIONS)? {
-        serde_json::Value::Null => Vec::new(),
-        list => serde_json::from_value(list).map_err(|_| args.refuse("mentions must be a list of ids"))?,
-    };
-    checked(args, text, quote, mentions)
-}
-
-fn checked(args: &Args, text: String, quote: Option<String>, mentions: Vec<String>) -> Result<Content, Refusal> {
-    fits(args, &text)?;
-    Ok(text_content(text, quote, mentions))
-}
-
-/// Whether WhatsApp takes a text of this length.
-pub(crate) fn fits(args: &Args, text: &str) -> Result<(), Refusal> {
-    if text.is_empty() {
-        return Err(args.refuse("the text is empty"));
-    }
-    let length = text.encode_utf16().count();
-    if length > MAX_TEXT {
-        return Err(args.refuse(&format!("the text has {length} characters; at most {MAX_TEXT} fit")));
-    }
-    Ok(())
 }
 
 fn state(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {

@@ -14,8 +14,8 @@ use crate::script::run::Refusal;
 
 use super::account::{self, MAX_ADDRESS, MAX_ID};
 use super::args::Args;
-use super::event;
 use super::{Body, Caller, Row, not_permitted};
+use super::{content, event};
 
 /// Bytes of a reaction: the longest emoji, a family with skin tones, has 41.
 const MAX_EMOJI: usize = 64;
@@ -144,7 +144,7 @@ async fn act(
         }
         "edit" => {
             let text = args.text("the text")?;
-            account::fits(&args, &text)?;
+            content::fits(&args, &text)?;
             Act::Edit { message: on, text }
         }
         "revoke" => Act::Revoke { message: on },
@@ -180,19 +180,29 @@ async fn forward(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
             "plugin.toml does not declare the action 'forward'".to_owned(),
         ));
     }
-    let Some(text) = event.text("body") else {
-        let kind = event.text("type").unwrap_or("other");
-        return Err(Refusal::Failed(Failure {
-            kind: FailureKind::NotSupported,
-            message: format!("forward: a message of type '{kind}' has nothing that wharf can send on"),
-            account: event.account.clone(),
-        }));
+    let content = match (event.text("body"), event.text("id"), event.data.get("media")) {
+        (Some(text), _, _) => content::text(text.to_owned(), None, Vec::new()),
+        (None, Some(id), Some(media)) if media.is_object() => {
+            let from = event.account.clone();
+            let from = from.ok_or_else(|| args.refuse("this event is of no account"))?;
+            let file = run.download(from, id.to_owned()).await?;
+            let caption = event.text("caption").map(str::to_owned);
+            content::forwarded(file, event.text("type").unwrap_or_default(), caption)
+        }
+        _ => {
+            let kind = event.text("type").unwrap_or("other");
+            return Err(Refusal::Failed(Failure {
+                kind: FailureKind::NotSupported,
+                message: format!("forward: a message of type '{kind}' has nothing that wharf can send on"),
+                account: event.account.clone(),
+            }));
+        }
     };
-    let content = event::text_content(text.to_owned(), None, Vec::new());
     account::deliver(&caller, &run, to, chat, content).await
 }
 
-fn message_id(args: &mut Args) -> Result<String, Refusal> {
+/// The id of a message, as `msg.id` and `send(…).id` are.
+pub(crate) fn message_id(args: &mut Args) -> Result<String, Refusal> {
     let id = args.text("the message's id")?;
     let well_formed = id.len() <= MAX_ID && (id.starts_with("true_") || id.starts_with("false_"));
     match well_formed && id.split('_').nth(1).is_some_and(|chat| chat.len() <= MAX_ADDRESS) {

@@ -8,21 +8,20 @@ use std::sync::Arc;
 
 use mlua::{AnyUserData, Lua, MetaMethod, UserData, UserDataMethods, Value};
 
-use crate::action::Content;
 use crate::event::Event;
 use crate::script::error::suggestion;
 use crate::script::filter::is_group;
 use crate::script::run::Refusal;
 
 use super::args::Args;
-use super::{Body, Caller, Desk, Row, account, convert, not_permitted};
+use super::{Body, Caller, Desk, Row, account, content, convert};
 
 /// Methods of a message.
 pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "message:reply",
-        signature: "(message, text: string | { text: string, quote: boolean?, mentions: {string}? }) -> { id: string?, status: string }",
-        doc: "Answers in the message's chat; `quote = true` quotes it.",
+        signature: "(message, text: string | { text: string?, file: any, as: string?, quote: boolean?, mentions: {string}? }) -> { id: string?, status: string }",
+        doc: "Answers in the message's chat, as `account:send` does; `quote = true` quotes it.",
         permission: Some("actions = [\"reply\"]"),
         body: Body::Later(|caller, args| Box::pin(reply(caller, args))),
     },
@@ -150,15 +149,11 @@ async fn reply(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
     let event = this(&mut args)?;
     let run = Rc::clone(caller.run()?);
     let what = args.any();
-    let content = account::content(&args, &what, event.text("id"))?;
     let (Some(account), Some(chat)) = (event.account.clone(), event.chat()) else {
         return Err(args.refuse("this event belongs to no chat"));
     };
-    if !caller.desk.permissions().action("reply") {
-        return Err(not_permitted(
-            "plugin.toml does not declare the action 'reply'".to_owned(),
-        ));
-    }
+    account::may(&caller, &account, "reply")?;
+    let content = content::content(&run, &args, &what, event.text("id")).await?;
     account::deliver(&caller, &run, account, chat.to_owned(), content).await
 }
 
@@ -166,9 +161,4 @@ fn json(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
     let event = this(&mut args)?;
     let json = serde_json::to_value(&*event).map_err(|error| args.refuse(&error.to_string()))?;
     convert::to_lua(&caller.lua, &json, false).map_err(|error| args.refuse(&error.to_string()))
-}
-
-/// The content of a text message to the event's chat.
-pub(crate) fn text_content(text: String, quote: Option<String>, mentions: Vec<String>) -> Content {
-    Content::Text { text, quote, mentions }
 }

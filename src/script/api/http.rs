@@ -13,10 +13,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::http::Request;
 use crate::script::error::suggestion;
-use crate::script::run::Refusal;
+use crate::script::run::{Refusal, Run};
 use crate::script::world::Answer;
 
 use super::args::{Args, kind};
+use super::file::FileObject;
 use super::secret::Hidden;
 use super::{Body, Caller, Row, convert, not_permitted};
 
@@ -44,8 +45,8 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "http.post",
-        signature: "(url: string, options: { headers: table?, json: any, body: string?, form: table?, timeout: (string | number)? }?) -> table",
-        doc: "Posts a table as JSON (`json`), a form (`form`) or a text (`body`), with the same `Idempotency-Key` when the run is repeated.",
+        signature: "(url: string, options: { headers: table?, json: any, body: any, form: table?, timeout: (string | number)? }?) -> table",
+        doc: "Posts a table as JSON (`json`), a form (`form`), a text or a file (`body`), with the same `Idempotency-Key` when the run is repeated.",
         permission: Some("http"),
         body: Body::Later(|caller, args| Box::pin(call(caller, args, Method::POST))),
     },
@@ -71,7 +72,7 @@ async fn call(caller: Caller, mut args: Args, method: Method) -> Result<Value, R
     let url = text(&args, "the address", &url)?;
     let options = args.options(OPTIONS)?;
     let mut headers = Vec::new();
-    let body = body(&args, options.as_ref(), &mut headers)?;
+    let body = body(&current.run, &args, options.as_ref(), &mut headers).await?;
     let timeout = args.duration("timeout", &args.field(options.as_ref(), "timeout")?)?;
     own_headers(&args, args.field(options.as_ref(), "headers")?, &mut headers)?;
     permitted(&caller, &args, &url)?;
@@ -112,7 +113,12 @@ fn text(args: &Args, what: &str, value: &Value) -> Result<String, Refusal> {
 }
 
 /// The body, and the header that says what it is.
-fn body(args: &Args, options: Option<&mlua::Table>, headers: &mut Vec<(String, String)>) -> Result<Vec<u8>, Refusal> {
+async fn body(
+    run: &Run,
+    args: &Args,
+    options: Option<&mlua::Table>,
+    headers: &mut Vec<(String, String)>,
+) -> Result<Vec<u8>, Refusal> {
     let mut bodies = Vec::new();
     let mut says = |kind: &str| headers.push(("content-type".to_owned(), kind.to_owned()));
     let json = args.field(options, "json")?;
@@ -137,7 +143,13 @@ fn body(args: &Args, options: Option<&mlua::Table>, headers: &mut Vec<(String, S
         Value::Nil => {}
         Value::String(text) if text.as_bytes().len() <= convert::MAX_BYTES => bodies.push(text.as_bytes().to_vec()),
         Value::String(_) => return Err(args.refuse(&format!("body has more than {} bytes", convert::MAX_BYTES))),
-        other => return Err(args.refuse(&format!("body must be a string, not {}", kind(&other)))),
+        Value::UserData(object) => {
+            let file = FileObject::of(&object).ok_or_else(|| args.refuse("body must be a string or a file"))?;
+            says(&file.mimetype);
+            let bytes = run.read(file).await?;
+            bodies.push(bytes.to_vec());
+        }
+        other => return Err(args.refuse(&format!("body must be a string or a file, not {}", kind(&other)))),
     }
     if bodies.len() > 1 {
         return Err(args.refuse("one of json, form and body, not several"));

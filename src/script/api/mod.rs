@@ -36,9 +36,11 @@ pub(crate) mod acts;
 pub(crate) mod args;
 pub(crate) mod branch;
 pub(crate) mod config;
+pub(crate) mod content;
 pub(crate) mod convert;
 pub(crate) mod crypto;
 pub(crate) mod event;
+pub(crate) mod file;
 pub(crate) mod http;
 mod install;
 pub(crate) mod json;
@@ -86,6 +88,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         account::ROWS,
         acts::ROWS,
         looks::ROWS,
+        file::ROWS,
         http::ROWS,
         webhook::ROWS,
         kv::ROWS,

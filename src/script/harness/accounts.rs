@@ -5,10 +5,15 @@
 
 use std::collections::BTreeMap;
 
+use hyper::body::Bytes;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
-use crate::action::{Act, ActOrder, Chat, Contact, Failure, FailureKind, Found, Look, LookOrder};
+use crate::action::{
+    Act, ActOrder, Chat, Contact, DownloadOrder, Failure, FailureKind, File, Found, Look, LookOrder, Shape,
+};
 use crate::event::Message;
+use crate::script::Made;
 use crate::script::error::suggestion;
 
 use super::bot::{Bot, wrong};
@@ -26,6 +31,8 @@ pub(super) struct Known {
     contacts: Vec<Contact>,
     chats: Vec<Chat>,
     history: BTreeMap<String, Vec<Message>>,
+    /// By the ids of messages.
+    pub(super) files: BTreeMap<String, File>,
 }
 
 impl Invented {
@@ -71,6 +78,43 @@ impl Invented {
     }
 }
 
+impl Invented {
+    /// The file that the test has given a message.
+    pub(super) fn fetch(&self, order: &DownloadOrder) -> Result<File, Failure> {
+        let known = self.known.borrow();
+        known.files.get(&order.message).cloned().ok_or_else(|| Failure {
+            kind: FailureKind::Refused,
+            message: format!(
+                "the test has no file for it: bot:message {{ id = \"{}\", file = {{ … }} }}",
+                order.message
+            ),
+            account: Some(order.account.clone()),
+        })
+    }
+
+    pub(super) fn keep_file(&self, file: Made) -> File {
+        let digest = Sha256::digest(&file.bytes);
+        let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let kept = File {
+            sha256: sha256.clone(),
+            size: file.bytes.len() as u64,
+            mimetype: file.mimetype,
+            filename: file.filename,
+        };
+        self.files.borrow_mut().insert(sha256, file.bytes);
+        kept
+    }
+
+    pub(super) fn bytes_of(&self, file: &File) -> Result<Bytes, Failure> {
+        let bytes = self.files.borrow().get(&file.sha256).cloned();
+        bytes.ok_or_else(|| Failure {
+            kind: FailureKind::Refused,
+            message: "the file is not kept any more".to_owned(),
+            account: None,
+        })
+    }
+}
+
 impl Bot {
     /// `bot:knows { contacts = {…}, chats = {…}, history = { ["49170@c.us"] = {…} } }`
     pub(super) fn knows(&self, said: &Map<String, Value>) -> mlua::Result<()> {
@@ -92,6 +136,28 @@ impl Bot {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Lets a message carry a file: `file = { body =, mimetype =, filename = }`.
+    pub(super) fn attach(&self, file: &Value, data: &mut Value) -> mlua::Result<()> {
+        let text = |name: &str| file.get(name).and_then(Value::as_str).map(str::to_owned);
+        let (Some(body), Some(mimetype)) = (text("body"), text("mimetype")) else {
+            return Err(wrong("the file of a message is { body =, mimetype =, filename = }"));
+        };
+        let made = Made {
+            bytes: body.into(),
+            mimetype,
+            filename: text("filename"),
+        };
+        let file = self.world.keep_file(made);
+        let kind = Shape::ALL.iter().find(|(_, shape)| *shape == Shape::of(&file.mimetype));
+        data["type"] = Value::from(kind.map_or("document", |(word, _)| *word));
+        data["media"] = serde_json::json!({
+            "id": null, "mimetype": file.mimetype, "filename": file.filename, "size": file.size, "sha256": null, "status": "remote",
+        });
+        let id = data["id"].as_str().unwrap_or_default().to_owned();
+        self.world.known.borrow_mut().files.insert(id, file);
         Ok(())
     }
 

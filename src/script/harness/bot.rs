@@ -52,7 +52,7 @@ pub(super) struct Bot {
 const OPTIONS: &[&str] = &["config", "now", "zone", "accounts", "endpoints", "secrets"];
 
 /// Fields of `bot:message{…}` that are not fields of the message.
-const ABOUT: &[&str] = &["account", "age", "name", "origin"];
+const ABOUT: &[&str] = &["account", "age", "name", "origin", "file"];
 
 pub(super) fn wrong(text: impl Into<String>) -> mlua::Error {
     mlua::Error::runtime(text.into())
@@ -286,6 +286,9 @@ impl Bot {
                 (Value::Object(parts), Value::Object(given)) => parts.extend(given.clone()),
                 (slot, value) => *slot = value.clone(),
             }
+        }
+        if let Some(file) = fields.get("file") {
+            self.attach(file, &mut data)?;
         }
         let kind = if from_me { Kind::MESSAGE_ANY } else { Kind::MESSAGE };
         let origin = if text("origin") == Some("history") {

@@ -16,9 +16,12 @@ pub(super) fn said(expected: &Map<String, Value>, said: &Said) -> Result<(), Str
             "chat" => Value::from(said.chat.as_str()),
             "text" => Value::from(said.text.as_str()),
             "quote" => Value::from(said.quote.clone()),
+            "file" => said.file.as_ref().map_or(Value::Null, |file| {
+                Value::from(file.filename.clone().unwrap_or_else(|| file.mimetype.clone()))
+            }),
             other => {
                 return Err(format!(
-                    "expect_sent has no '{other}'; there are account, chat, text, quote"
+                    "expect_sent has no '{other}'; there are account, chat, text, quote, file"
                 ));
             }
         };

@@ -9,15 +9,18 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use hyper::Method;
+use hyper::body::Bytes;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::action::{ActOrder, Content, Failure, FailureKind, Found, LookOrder, SendOrder, Sent, State, Status};
+use crate::action::{
+    ActOrder, Content, DownloadOrder, Failure, FailureKind, File, Found, LookOrder, SendOrder, Sent, State, Status,
+};
 use crate::config::resolved::Secret;
 use crate::http::Request;
-use crate::script::AccountState;
 use crate::script::run::{Change, Effects, Later, Posted, Write, number};
 use crate::script::world::{Answer, Kept, LogLine, World};
+use crate::script::{AccountState, Made};
 
 use super::accounts::{Done, Known};
 
@@ -28,6 +31,7 @@ pub(super) struct Said {
     pub(super) chat: String,
     pub(super) text: String,
     pub(super) quote: Option<String>,
+    pub(super) file: Option<File>,
 }
 
 /// A call of a service.
@@ -54,6 +58,8 @@ pub(super) struct Invented {
     pub(super) sent: RefCell<VecDeque<Said>>,
     /// What was done beside sending.
     pub(super) done: RefCell<VecDeque<Done>>,
+    /// Bytes of files, by their hash.
+    pub(super) files: RefCell<BTreeMap<String, Bytes>>,
     /// What the accounts know.
     pub(super) known: RefCell<Known>,
     /// Events to come.
@@ -84,6 +90,7 @@ impl Invented {
             sent: RefCell::default(),
             done: RefCell::default(),
             known: RefCell::default(),
+            files: RefCell::default(),
             jobs: RefCell::default(),
             posted: RefCell::default(),
         }
@@ -198,12 +205,18 @@ impl Invented {
             let message = format!("account '{id}': the test lets this send fail as {}", kind.as_str());
             return Err(refuse(kind, message));
         }
-        let Content::Text { text, quote, .. } = order.content;
+        let (text, quote, file) = match order.content {
+            Content::Text { text, quote, .. } => (text, quote, None),
+            Content::File {
+                file, caption, quote, ..
+            } => (caption.unwrap_or_default(), quote, Some(*file)),
+        };
         self.sent.borrow_mut().push_back(Said {
             account: id,
             chat: order.to,
             text,
             quote,
+            file,
         });
         let mut answers = self.answers.borrow_mut();
         let sent = Sent {
@@ -302,5 +315,20 @@ impl World for Invented {
     fn look(&self, order: LookOrder) -> LocalBoxFuture<'static, Result<Found, Failure>> {
         let found = self.find(&order);
         async move { found }.boxed_local()
+    }
+
+    fn download(&self, order: DownloadOrder) -> LocalBoxFuture<'static, Result<File, Failure>> {
+        let file = self.fetch(&order);
+        async move { file }.boxed_local()
+    }
+
+    fn keep(&self, file: Made) -> LocalBoxFuture<'static, Result<File, Failure>> {
+        let kept = self.keep_file(file);
+        async move { Ok(kept) }.boxed_local()
+    }
+
+    fn read(&self, file: File) -> LocalBoxFuture<'static, Result<Bytes, Failure>> {
+        let bytes = self.bytes_of(&file);
+        async move { bytes }.boxed_local()
     }
 }

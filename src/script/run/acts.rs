@@ -5,10 +5,13 @@
 
 use std::time::Duration;
 
-use crate::action::{Act, ActOrder, Found, Look, LookOrder};
+use hyper::body::Bytes;
+
+use crate::action::{Act, ActOrder, DownloadOrder, File, Found, Look, LookOrder};
 use crate::event::AccountId;
 
 use super::{Part, Refusal, Run, misuse};
+use crate::script::Made;
 
 /// Reactions, edits, looks and the like that one run may order.
 pub(crate) const MAX_ACTS: usize = 64;
@@ -33,6 +36,29 @@ impl Run {
             patience,
         };
         Ok(self.patiently(self.world.look(order)).await?)
+    }
+
+    /// Fetches the file of a message.
+    pub(crate) async fn download(&self, account: AccountId, message: String) -> Result<File, Refusal> {
+        let patience = self.count_act()?;
+        let order = DownloadOrder {
+            account,
+            message,
+            patience,
+        };
+        Ok(self.patiently(self.world.download(order)).await?)
+    }
+
+    /// Keeps a file that the script has made.
+    pub(crate) async fn keep(&self, file: Made) -> Result<File, Refusal> {
+        self.count_act()?;
+        Ok(self.world.keep(file).await?)
+    }
+
+    /// The bytes of a file.
+    pub(crate) async fn read(&self, file: File) -> Result<Bytes, Refusal> {
+        self.count_act()?;
+        Ok(self.world.read(file).await?)
     }
 
     async fn patiently<T>(&self, wait: impl Future<Output = T>) -> T {

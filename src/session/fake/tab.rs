@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
 use super::{Fate, Shared};
 use crate::action::{Act, Content, Found, Look};
 use crate::event::{AccountId, Message};
-use crate::page::{Begun, ChatSummary, Error, Format, Ordered, PageEvent, PageStatus, Resolved};
+use crate::page::{Begun, ChatSummary, Error, Fetched, Format, Ordered, PageEvent, PageStatus, Resolved};
 use crate::session::tab::{Opened, Opener, Tab, Wanted};
 
 struct FakeTab {
@@ -29,7 +30,23 @@ impl FakeTab {
     }
 
     async fn carry_out(&self, id: &str, chat: &str, content: &Content) -> Result<Ordered, Error> {
-        let Content::Text { text, .. } = content;
+        let text = match content {
+            Content::Text { text, .. } => text.clone(),
+            Content::File { caption, .. } => {
+                // As the page: what was not put there cannot be sent.
+                let bytes = self.world.lock().document.files.remove(id);
+                let bytes = bytes.ok_or_else(|| Error::Page {
+                    account: self.account.clone(),
+                    step: "send a message",
+                    message: "its file is not in the page".to_owned(),
+                })?;
+                format!(
+                    "{}{}",
+                    caption.clone().unwrap_or_default(),
+                    String::from_utf8_lossy(&bytes)
+                )
+            }
+        };
         let fate = {
             let mut world = self.world.lock();
             match world.document.table.get(id) {
@@ -139,6 +156,25 @@ impl Tab for FakeTab {
 
     fn order<'a>(&'a self, message_id: &'a str, chat: &'a str, content: &'a Content) -> Answer<'a, Ordered> {
         self.carry_out(message_id, chat, content).boxed()
+    }
+
+    fn put<'a>(&'a self, message_id: &'a str, bytes: &'a Bytes) -> Answer<'a, ()> {
+        let mut world = self.world.lock();
+        world.document.files.insert(message_id.to_owned(), bytes.clone());
+        now(())
+    }
+
+    fn fetch<'a>(&'a self, _message_id: &'a str, most: u64) -> Answer<'a, Fetched> {
+        let mut world = self.world.lock();
+        if let Some(error) = world.troubles.pop_front() {
+            return std::future::ready(Err(error)).boxed();
+        }
+        assert!(most > 0);
+        now(Fetched {
+            bytes: Bytes::from_static(b"a picture"),
+            mimetype: "image/png".to_owned(),
+            filename: None,
+        })
     }
 
     fn ask<'a>(&'a self, page_id: &'a str, message_id: &'a str) -> Answer<'a, Begun> {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
 use crate::action::Act;
@@ -73,6 +74,8 @@ pub(in crate::session) struct World {
 pub(super) struct Document {
     number: usize,
     pub(super) table: HashMap<String, Option<Ordered>>,
+    /// Files that were put into it, by the message that will carry them.
+    pub(super) files: HashMap<String, Bytes>,
     pub(super) ring: Vec<(u64, PageEvent)>,
     seq: u64,
 }

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use crate::action::{Act, ActOrder, Failure, FailureKind, Found, Look, LookOrder};
+use hyper::body::Bytes;
+
+use crate::action::{
+    Act, ActOrder, Content, DownloadOrder, Failure, FailureKind, File, Found, Look, LookOrder, SendOrder, Shape, Status,
+};
 use crate::page::Error;
-use crate::session::fake::{Host, Shared, one};
+use crate::session::fake::{Fate, Host, Shared, one, order};
 
 fn start() -> (tempfile::TempDir, Shared, Host) {
     let (data, world) = (tempfile::tempdir().unwrap(), Shared::linked());
@@ -102,4 +106,55 @@ fn what_the_page_says_is_told_apart() {
         host.run(host.sessions.act(nobody)).unwrap_err().kind,
         FailureKind::NoAccount
     );
+}
+
+fn with_file(key: &str, file: File) -> SendOrder {
+    SendOrder {
+        content: Content::File {
+            file: Box::new(file),
+            shape: Shape::Document,
+            caption: Some("the sums: ".to_owned()),
+            quote: None,
+        },
+        ..order(key, "")
+    }
+}
+
+#[test]
+fn a_file_is_put_into_the_page_before_it_is_sent_and_again_where_the_document_was_lost() {
+    let (data, world, host) = start();
+    let keep = host.sessions.media().keep(
+        Bytes::from_static(b"1;2"),
+        "text/csv".to_owned(),
+        Some("sums.csv".to_owned()),
+    );
+    let file = host.run(keep).unwrap();
+    let sent = host.run(host.sessions.send(with_file("a", file.clone()))).unwrap();
+    assert_eq!(
+        (sent.status, world.texts()),
+        (Status::Sent, vec!["the sums: 1;2".to_owned()])
+    );
+    world.lock().fates.push_back(Fate::LostBefore);
+    let unknown = host.run(host.sessions.send(with_file("b", file.clone()))).unwrap();
+    assert_eq!(unknown.status, Status::Unknown, "another document cannot know it");
+    // Who has removed it meanwhile gets a refusal, and nothing is sent.
+    std::fs::remove_dir_all(data.path().join("media")).unwrap();
+    let refused = host.run(host.sessions.send(with_file("c", file))).unwrap_err();
+    assert_eq!(refused.kind, FailureKind::Refused);
+    assert!(refused.message.contains("sums.csv is not kept any more"), "{refused}");
+    assert_eq!(world.texts().len(), 1);
+}
+
+#[test]
+fn a_downloaded_file_is_kept_with_the_host() {
+    let (_data, world, host) = start();
+    world.lock().troubles.push_back(gone());
+    let download = DownloadOrder {
+        account: one(),
+        message: "false_492@c.us_A".to_owned(),
+        patience: Duration::from_secs(10),
+    };
+    let file = host.run(host.sessions.download(download)).unwrap();
+    assert_eq!((file.size, file.mimetype.as_str()), (9, "image/png"));
+    assert_eq!(host.run(host.sessions.media().read(&file)).unwrap(), "a picture");
 }

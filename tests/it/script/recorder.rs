@@ -134,7 +134,9 @@ impl Recorder {
 
 impl Host for Recorder {
     fn send(&self, order: SendOrder) -> BoxFuture<'static, Result<Sent, Failure>> {
-        let Content::Text { text, .. } = order.content.clone();
+        let Content::Text { text, .. } = order.content.clone() else {
+            panic!("{:?}", order.content)
+        };
         self.asked.send_modify(|asked| asked.push(order.key.clone()));
         let held = self.held.lock().unwrap().get(&text).cloned();
         let refused = self.refused.lock().unwrap().contains(&text);

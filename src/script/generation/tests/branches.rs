@@ -36,7 +36,9 @@ async fn the_branch_is_part_of_the_key_of_a_send() {
         .take()
         .into_iter()
         .map(|order| {
-            let Content::Text { text, .. } = order.content;
+            let Content::Text { text, .. } = order.content else {
+                panic!()
+            };
             (text, order.key)
         })
         .collect();

@@ -6,22 +6,26 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use hyper::Method;
+use hyper::body::Bytes;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::*;
-use crate::action::{ActOrder, Content, Failure, FailureKind, Found, LookOrder, SendOrder, Sent, State, Status};
+use crate::action::{
+    ActOrder, Content, DownloadOrder, Failure, FailureKind, File, Found, LookOrder, SendOrder, Sent, State, Status,
+};
 use crate::config::resolved::Secret;
 use crate::event::{AccountId, Origin};
 use crate::http::Request;
-use crate::script::AccountState;
 use crate::script::library::Libraries;
 use crate::script::world::{Answer, Kept, LogLine};
+use crate::script::{AccountState, Made};
 
 mod acts;
 mod api;
 mod branches;
 mod calc;
+mod files;
 mod http;
 mod kv;
 mod libraries;
@@ -38,6 +42,8 @@ struct Small {
     sends: RefCell<Vec<SendOrder>>,
     acts: RefCell<Vec<ActOrder>>,
     looks: RefCell<Vec<LookOrder>>,
+    downloads: RefCell<Vec<DownloadOrder>>,
+    made: RefCell<Vec<Made>>,
     found: RefCell<Option<Found>>,
     fail: RefCell<Option<FailureKind>>,
     delay: RefCell<Duration>,
@@ -143,6 +149,33 @@ impl World for Small {
         let found = self.found.borrow_mut().take().unwrap_or(Found::Contact(None));
         self.looks.borrow_mut().push(order);
         async move { refusal.map(|()| found) }.boxed_local()
+    }
+
+    fn download(&self, order: DownloadOrder) -> LocalBoxFuture<'static, Result<File, Failure>> {
+        let refusal = self.refusal(order.account.clone());
+        self.downloads.borrow_mut().push(order);
+        let file = File {
+            sha256: "aa".repeat(32),
+            size: 9,
+            mimetype: "image/png".into(),
+            filename: Some("dot.png".into()),
+        };
+        async move { refusal.map(|()| file) }.boxed_local()
+    }
+
+    fn keep(&self, file: Made) -> LocalBoxFuture<'static, Result<File, Failure>> {
+        let kept = File {
+            sha256: "bb".repeat(32),
+            size: file.bytes.len() as u64,
+            mimetype: file.mimetype.clone(),
+            filename: file.filename.clone(),
+        };
+        self.made.borrow_mut().push(file);
+        async move { Ok(kept) }.boxed_local()
+    }
+
+    fn read(&self, file: File) -> LocalBoxFuture<'static, Result<Bytes, Failure>> {
+        async move { Ok(format!("bytes of {}", file.mimetype).into()) }.boxed_local()
     }
 
     fn send(&self, order: SendOrder) -> LocalBoxFuture<'static, Result<Sent, Failure>> {
