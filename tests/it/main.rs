@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
+mod acts;
 mod admin;
 mod crash;
 mod demo;
