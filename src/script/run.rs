@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::action::{Content, Failure, SendOrder, Sent};
 use crate::event::{AccountId, Event, Source};
@@ -20,10 +19,12 @@ use super::vm::Limits;
 use super::world::World;
 use keys::Keys;
 pub(crate) use keys::MAX_KEY;
+pub(crate) use place::Place;
 pub(crate) use posts::body_fits;
 
 mod acts;
 mod keys;
+mod place;
 mod posts;
 
 /// Deliveries that one run may post.
@@ -174,28 +175,6 @@ pub(crate) struct Run {
     ended: Cell<bool>,
 }
 
-/// A place among the runs of a script that are at work; given up while a run waits.
-#[derive(Default)]
-pub(crate) struct Place {
-    all: Option<Arc<Semaphore>>,
-    mine: RefCell<Option<OwnedSemaphorePermit>>,
-}
-
-impl Place {
-    /// A place that is not counted.
-    pub(crate) fn free() -> Self {
-        Self::default()
-    }
-
-    /// One of the places of `all`.
-    pub(crate) fn taken(all: Arc<Semaphore>, mine: OwnedSemaphorePermit) -> Self {
-        Self {
-            all: Some(all),
-            mine: RefCell::new(Some(mine)),
-        }
-    }
-}
-
 impl Run {
     /// A run of `part` of `script`.
     pub(crate) fn new(
@@ -341,19 +320,6 @@ impl Run {
         self.sent.borrow_mut().push(order.key.clone());
         let sent = self.aside(self.world.send(order)).await;
         Ok(Some(sent?))
-    }
-
-    /// Waits for the account or its turn, which is neither time nor a place among the runs at work.
-    async fn aside<T>(&self, wait: impl Future<Output = T>) -> T {
-        let still = self.tally.wait();
-        // Let go before the wait, so that others can work meanwhile.
-        let had_place = self.place.mine.take().is_some();
-        let answer = wait.await;
-        if let Some(all) = self.place.all.as_ref().filter(|_| had_place) {
-            *self.place.mine.borrow_mut() = Arc::clone(all).acquire_owned().await.ok();
-        }
-        drop(still);
-        answer
     }
 
     /// Counts a message, before anything is done about it.

@@ -213,8 +213,25 @@ async fn keep_file(State(server): State<Arc<Server>>, bytes: axum::body::Bytes) 
 /// A page, or a person, fetches a file of a message.
 async fn give_file(State(server): State<Arc<Server>>, Path(reference): Path<String>) -> Response {
     match server.world().files.get(&reference) {
-        Some(bytes) => ([(header::X_CONTENT_TYPE_OPTIONS, "nosniff")], bytes.clone()).into_response(),
+        Some(bytes) => {
+            let headers = [
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                (header::CONTENT_TYPE, picture_type(bytes)),
+            ];
+            (headers, bytes.clone()).into_response()
+        }
         None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The type of a picture, by how it begins; anything else is bytes, which no browser opens as a page.
+fn picture_type(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
+        [b'G', b'I', b'F', b'8', ..] => "image/gif",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        _ => "application/octet-stream",
     }
 }
 

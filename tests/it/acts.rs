@@ -55,7 +55,7 @@ mod browser {
         }
         let home = Home::new(&phones.url, "[pacing]\nenabled = false\n");
         home.script("acts.lua", &SCRIPT.replace("BOB", BOB));
-        let mut host = Host::start(&home).await;
+        let host = Host::start(&home).await;
         let qr = host.create_account("shop").await;
         phones.scan(SHOP, &qr).await;
         host.state("shop", "ready").await;

@@ -213,14 +213,14 @@ impl Invented {
         };
         self.sent.borrow_mut().push_back(Said {
             account: id,
-            chat: order.to,
+            chat: order.to.clone(),
             text,
             quote,
             file,
         });
         let mut answers = self.answers.borrow_mut();
         let sent = Sent {
-            id: format!("sent-{}", answers.len() + 1),
+            id: format!("true_{}_3EB0{:04}", order.to, answers.len() + 1),
             status: Status::Sent,
         };
         answers.insert(order.key, sent.clone());

@@ -3,7 +3,7 @@
 // In: a phone of the state and the messages of its open chat. Out: elements; what a person does goes to the control API.
 // Must not ask for the state itself.
 
-import { clock, day, drawing, face, make, tick, tint, when } from './elements.js';
+import { carried, clock, day, drawing, face, make, reactions, tick, tint, when, words } from './elements.js';
 import { act, ask, live, nameOf, open, show } from './live.js';
 
 /** A phone. What a person types into is made once and kept; the rest is made anew when it has changed. */
@@ -30,7 +30,24 @@ export class Card {
       { title: 'Send', ariaLabel: 'Send' },
       drawing('0 0 24 24', 'M3 20.5v-7l9-1.5-9-1.5V3.5l18.5 8.5z'),
     );
-    this.writer = make('form', { className: 'writer', on: { submit: (event) => this.send(event) } }, this.text, send);
+    this.file = make('input', {
+      type: 'file',
+      ariaLabel: 'Send a file',
+      on: { change: () => this.attach(this.file.files[0]) },
+    });
+    const attach = make(
+      'label',
+      { className: 'attach', title: 'Send a file' },
+      drawing('0 0 24 24', 'M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.5 3.5 0 0 1 5 5l-8.5 8.5a2 2 0 0 1-3-3L14 7'),
+      this.file,
+    );
+    this.writer = make(
+      'form',
+      { className: 'writer', on: { submit: (event) => this.send(event) } },
+      attach,
+      this.text,
+      send,
+    );
     this.root = make(
       'section',
       { className: 'phone', ariaLabel: `Phone ${number}` },
@@ -63,7 +80,8 @@ export class Card {
     for (const part of [this.wall, this.writer]) part.hidden = !inside;
     this.text.disabled = !phone.online;
     const title = inside ? nameOf(chat, phone) : phone.name;
-    this.once('header', [title, chat, phone.online], () => this.drawHeader(title, chat, phone));
+    const typing = phone.chats.find((one) => one.id === chat)?.typing;
+    this.once('header', [title, chat, phone.online, typing], () => this.drawHeader(title, chat, phone));
     this.drawQuote();
     if (inside) {
       this.once('wall', [chat, log], () => this.drawWall(chat, log ?? []));
@@ -107,7 +125,10 @@ export class Card {
       '‹',
     );
     const group = live.groups.find((one) => one.id === chat);
-    const below = group
+    const typing = phone.chats.find((one) => one.id === chat)?.typing;
+    const below = typing
+      ? 'typing…'
+      : group
       ? group.members.map((number) => nameOf(`${number}@c.us`, this.phone)).join(', ')
       : `on ${phone.name}'s phone`;
     this.header.replaceChildren(
@@ -158,7 +179,7 @@ export class Card {
           'span',
           {},
           last?.from_me ? tick(last.ack) : null,
-          make('span', { className: 'last' }, last ? author + last.text : 'no message yet'),
+          make('span', { className: 'last' }, chat.typing ? 'typing…' : last ? author + words(last) : 'no message yet'),
         ),
       );
       const side = make(
@@ -247,6 +268,7 @@ export class Card {
       'span',
       { className: 'foot' },
       answer,
+      message.edited ? 'edited ' : null,
       clock(message.timestamp),
       message.from_me ? tick(message.ack) : null,
     );
@@ -255,8 +277,10 @@ export class Card {
       { className: message.from_me ? 'bubble mine' : 'bubble' },
       author,
       quote,
-      message.text || `(${message.type})`,
+      carried(message),
+      words(message),
       foot,
+      reactions(message),
     );
     bubble.dataset.id = message.id;
     return bubble;
@@ -281,7 +305,7 @@ export class Card {
       },
       '×',
     );
-    this.quote.replaceChildren(make('span', {}, message.text), drop);
+    this.quote.replaceChildren(make('span', {}, words(message)), drop);
   }
 
   show(chat) {
@@ -301,17 +325,33 @@ export class Card {
     if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) this.send(event);
   }
 
+  /** A file goes with what stands in the box as its text. */
+  attach(file) {
+    if (!file) return;
+    act(async () => {
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      const pieces = [];
+      for (let at = 0; at < bytes.length; at += 32768) pieces.push(String.fromCharCode(...bytes.subarray(at, at + 32768)));
+      const mimetype = file.type || 'application/octet-stream';
+      await this.write({ data: btoa(pieces.join('')), mimetype, filename: file.name });
+      this.file.value = '';
+    });
+  }
+
   send(event) {
     event.preventDefault();
+    if (this.text.value.trim()) act(() => this.write());
+  }
+
+  /** Sends what stands in the box, with a file if there is one. */
+  async write(media) {
     const text = this.text.value.trim();
     const chat = open.get(this.number);
-    if (!text || chat === undefined) return;
+    if (chat === undefined) return;
     const quote = this.answering?.id;
-    act(async () => {
-      await ask('POST', `/phones/${this.number}/messages`, { to: chat, text, quote });
-      this.text.value = '';
-      this.answering = undefined;
-      this.wall.scrollTop = this.wall.scrollHeight;
-    });
+    await ask('POST', `/phones/${this.number}/messages`, { to: chat, text, quote, media });
+    this.text.value = '';
+    this.answering = undefined;
+    this.wall.scrollTop = this.wall.scrollHeight;
   }
 }

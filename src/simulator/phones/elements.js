@@ -57,3 +57,28 @@ export function face(name, id, group) {
 export const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
 export const day = (ms) => new Date(ms).toLocaleDateString([], { weekday: 'short', day: 'numeric', month: 'short' });
 export const when = (ms) => (day(ms) === day(Date.now()) ? clock(ms) : day(ms));
+
+/** What stands for a message in words. */
+export const words = (message) => {
+  if (message.type === 'revoked') return 'This message was deleted';
+  return message.text || (message.media ? message.media.filename || message.type : `(${message.type})`);
+};
+
+/** The file that a message carries: a picture is shown, another is a link. */
+export function carried({ media, type }) {
+  if (!media) return null;
+  if (type === 'image' || type === 'sticker') return make('img', { className: 'picture', src: media.url, alt: '' });
+  const name = media.filename || type;
+  return make('a', { className: 'file', href: media.url, download: name }, `${name} · ${Math.ceil(media.size / 1024)} KB`);
+}
+
+/** The reactions to a message, each once, with how many gave it. */
+export function reactions(message) {
+  const all = Object.values(message.reactions);
+  if (all.length === 0) return null;
+  const each = [...new Set(all)].map((emoji) => {
+    const count = all.filter((other) => other === emoji).length;
+    return count > 1 ? `${emoji} ${count}` : emoji;
+  });
+  return make('span', { className: 'reactions' }, each.join(' '));
+}

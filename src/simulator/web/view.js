@@ -130,7 +130,7 @@ __d('PageView', [], (_global, require, importNamespace, _module, exports) => {
       'div',
       isOpen ? 'chat open' : 'chat',
       element('div', 'chat-name', chat.formattedTitle),
-      element('div', 'chat-last', last?.body ?? ''),
+      element('div', 'chat-last', last ? words(last) : ''),
     );
     if (chat.unreadCount) node.append(element('span', 'unread', String(Math.max(chat.unreadCount, 1))));
     return node;
@@ -149,13 +149,23 @@ __d('PageView', [], (_global, require, importNamespace, _module, exports) => {
     );
   }
 
+  /** A file is shown by its kind and its text: this page makes no pictures. */
+  function words(msg) {
+    if (msg.type === 'ciphertext') return 'Waiting for this message';
+    if (msg.type === 'revoked') return 'This message was deleted';
+    if (msg.mediaData) return `[${msg.filename ?? msg.type}] ${msg.caption ?? ''}`;
+    return msg.body ?? '';
+  }
+
   function bubble(msg) {
     const time = clock.format(msg.t * 1000);
     const node = element('div', msg.id.fromMe ? 'bubble out' : 'bubble');
     node.dataset.id = String(msg.id);
     if (!msg.id.fromMe && msg.author) node.append(element('div', 'author', msg.notifyName || msg.author.user));
     if (msg.quotedMsg) node.append(element('blockquote', '', msg.quotedMsg.body ?? ''));
-    node.append(element('span', 'text', msg.type === 'ciphertext' ? 'Waiting for this message' : (msg.body ?? '')));
+    node.append(element('span', 'text', words(msg)));
+    const given = Object.values(msg.reactions ?? {});
+    if (given.length) node.append(element('span', 'reactions', given.join(' ')));
     node.append(element('span', 'meta', `${time} ${msg.id.fromMe ? (TICKS[msg.ack] ?? '') : ''}`));
     return node;
   }
