@@ -278,7 +278,7 @@ export class Card {
       author,
       quote,
       carried(message),
-      words(message),
+      message.media ? message.text : words(message),
       foot,
       reactions(message),
     );

@@ -31,7 +31,7 @@ __d('WAWebMsgModel', [], (_global, _require, importNamespace, _module, exports) 
     /** What an answer to this message carries of it. */
     msgContextInfo() {
       return {
-        quotedMsg: { type: this.type, body: this.body },
+        quotedMsg: { type: this.type, body: this.mediaData ? this.caption || `(${this.type})` : this.body },
         quotedStanzaID: this.id.id,
         quotedParticipant: this.sender,
         quotedRemoteJid: undefined,
