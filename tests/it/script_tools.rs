@@ -106,12 +106,124 @@ fn a_failing_expectation_fails_with_what_was_expected_and_what_happened() {
         said.contains("ok      right") && said.contains("1 passed, 2 failed"),
         "{said}"
     );
-    assert!(
-        said.contains(r#"expected text = "bye", but it is "hello you""#),
-        "{said}"
-    );
+    for line in [
+        "the message is not the expected one",
+        "expected  actual",
+        "  account            \"main\"",
+        "> text     \"bye\"     \"hello you\"",
+    ] {
+        assert!(said.contains(line), "{line}:\n{said}");
+    }
     assert!(said.contains("scripts/bot.lua:1: ") && said.contains("nil"), "{said}");
     assert!(said.contains("bot_test.lua:11"), "{said}");
+}
+
+/// Runs a test of a script, and answers what it printed.
+fn tested(source: &str, test: &str, code: i32) -> String {
+    let folder = script(source);
+    std::fs::write(folder.path().join("scripts/bot_test.lua"), test).unwrap();
+    let tested = wharf(folder.path(), &["test"]);
+    assert_eq!(tested.status.code(), Some(code), "{}", text(&tested));
+    text(&tested)
+}
+
+const GATE: &str = "
+    wharf.gate('message', { is_group = false }, function(msg)
+      if msg.body == 'stop' then return wharf.stop end
+      if msg.body == 'fall' then error('on purpose') end
+    end)
+    wharf.on('message', function(msg) msg:reply('seen') end)";
+
+#[test]
+fn a_test_sees_whether_the_gates_let_an_event_pass() {
+    let test = r#"
+        local bot = wharf.test("bot.lua")
+        bot:message { body = "hello" }
+        bot:expect_passed()
+        bot:expect_sent { text = "seen" }
+        bot:message { body = "stop" }
+        bot:expect_stopped()
+        bot:expect_nothing()
+        bot:message { body = "stop", chat = "1@g.us" }
+        bot:expect_passed()
+        bot:message { body = "fall" }
+        bot:expect_error("on purpose")
+        bot:expect_passed()
+    "#;
+    tested(GATE, test, 0);
+    for (wrong, says) in [
+        ("bot:message { body = 'hello' } bot:expect_stopped()", "but it passed"),
+        (
+            "bot:message { body = 'stop' } bot:expect_passed()",
+            "but one stopped it",
+        ),
+        ("bot:message { body = 'fall' }", "gate failed"),
+        ("bot:expect_passed()", "no event has happened yet"),
+    ] {
+        let said = tested(GATE, &format!("local bot = wharf.test('bot.lua') {wrong}"), 1);
+        assert!(said.contains(says), "{said}");
+    }
+    let none = "wharf.on('message', function() end)";
+    let test = "local bot = wharf.test('bot.lua') bot:message {} bot:expect_passed()";
+    assert!(tested(none, test, 1).contains("the script has no gate"));
+}
+
+#[test]
+fn sends_fail_once_or_so_many_times_or_until_further_notice() {
+    let source = "wharf.on('message', function(msg)
+      local fine, failure = pcall(function() msg:reply('hi') end)
+      wharf.kv.set('last', fine and 'fine' or failure.kind)
+    end)";
+    let test = r#"
+        local bot = wharf.test("bot.lua")
+        local function last(kind)
+          bot:message { body = "x" }
+          bot:expect_kv("last", kind)
+        end
+        bot:fail("send", "timeout")
+        last("timeout") last("fine")
+        bot:fail("send", "refused", 2)
+        last("refused") last("refused") last("fine")
+        bot:fail("send", "not_connected", "always")
+        last("not_connected") last("not_connected") last("not_connected")
+        bot:fail("send", nil)
+        last("fine")
+    "#;
+    tested(source, test, 0);
+    let said = tested(source, "wharf.test('bot.lua'):fail('send', 'timeout', 'allways')", 1);
+    assert!(said.contains("or \"always\""), "{said}");
+}
+
+#[test]
+fn what_was_kept_and_posted_is_compared_field_by_field() {
+    let source = "wharf.on('message', function(msg)
+      wharf.kv.set('cart', { chairs = 2, names = { 'a', 'b' } })
+      wharf.webhook.post('crm', msg:json())
+    end)";
+    let test = r#"
+        wharf.case("kept", function()
+          local bot = wharf.test("bot.lua", { endpoints = { "crm" } })
+          bot:message { body = "hello" }
+          bot:expect_kv("cart", { chairs = 2, names = { "a", "b" } })
+          bot:expect_kv("cart", { chairs = 3, names = { "a", "c" } })
+        end)
+        wharf.case("posted", function()
+          local bot = wharf.test("bot.lua", { endpoints = { "crm" } })
+          bot:message { body = "hello" }
+          bot:expect_webhook { endpoint = "crm", body = { event = "message", data = { body = "bye" } } }
+        end)
+    "#;
+    let said = tested(source, test, 1);
+    for line in [
+        "> cart.chairs    3         2",
+        "  cart.names[1]  \"a\"       \"a\"",
+        "> cart.names[2]  \"c\"       \"b\"",
+        "> body.data.body  \"bye\"      \"hello\"",
+        "  body.event      \"message\"  \"message\"",
+        "  not compared: body.data.ack, ",
+    ] {
+        assert!(said.contains(line), "{line}:\n{said}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod accounts;
 mod asked;
 mod bot;
+mod compare;
 mod expect;
 mod handle;
 mod world;
