@@ -54,17 +54,95 @@ fn what_is_shipped_passes_its_check_and_its_tests() {
 }
 
 #[test]
-fn a_check_names_file_line_and_what_was_probably_meant() {
-    assert!(mistake("wharf.on(\"message\", function(msg)\n  msg:reply(\nend)").contains("scripts/bot.lua:3: "));
-    assert!(mistake("\nwharf.logg.info('x')").contains("scripts/bot.lua:2: wharf has no 'logg'; did you mean 'log'?"));
+fn a_check_names_file_line_and_column_and_what_was_probably_meant() {
+    let syntax = mistake("wharf.on(\"message\", function(msg)\n  msg:reply(\nend)");
+    assert!(syntax.contains("  scripts/bot.lua:3:1: "), "{syntax}");
+    let name = mistake("\nwharf.logg.info('x')");
+    assert!(
+        name.contains("  scripts/bot.lua:2:7: wharf has no 'logg'; did you mean 'log'?"),
+        "{name}"
+    );
     let filter = mistake("wharf.on('message', { is_gruop = true }, function() end)");
     assert!(
-        filter.contains("scripts/bot.lua:1: ") && filter.contains("did you mean 'is_group'?"),
+        filter.contains("scripts/bot.lua:1:23: ") && filter.contains("did you mean 'is_group'?"),
         "{filter}"
     );
     assert!(mistake("wharf.on('mesage', function() end)").contains("did you mean 'message'?"));
     assert!(mistake("local x = 1").contains("registers no handler"));
-    assert!(mistake("while true do end").contains("scripts/bot.lua:1: "));
+    assert!(mistake("while true do end").contains("scripts/bot.lua:1:1: "));
+}
+
+#[test]
+fn a_check_finds_several_mistakes_of_a_file_without_running_its_handlers() {
+    let said = mistake(
+        "wharf.on('message', function(msg)
+  msg:repply(msg.bdy)
+  wharf.later('2x', 'ask')
+  mgs:reply(os.getenv('HOME'))
+end)",
+    );
+    for line in [
+        "2:7: a `message` event has no method 'repply'; did you mean 'reply'?",
+        "2:18: a `message` event has no field 'bdy'; did you mean 'body'?",
+        "3:15: wharf.later: '2x' is not a time",
+        "4:3: nothing sets 'mgs'; did you mean 'msg'?",
+        "4:16: there is no 'os.getenv' here; put settings into [script.NAME]",
+    ] {
+        assert!(said.contains(&format!("\n  scripts/bot.lua:{line}")), "{line}\n{said}");
+    }
+    assert!(said.contains("1 checked, 1 with a mistake"), "{said}");
+    let lacks = mistake("local a <const> = 1\nwharf.log.info(a & 1)");
+    assert!(
+        lacks.contains("bot.lua:1:10: Luau has no <const>; leave it out")
+            && lacks.contains("bot.lua:2:18: Luau has no operator &; write bit32.band(a, b)"),
+        "{lacks}"
+    );
+    assert_eq!(lacks.matches("scripts/bot.lua:").count(), 2, "{lacks}");
+}
+
+fn plugin(manifest: &str, code: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("plugins/bot");
+    std::fs::create_dir_all(&plugin).unwrap();
+    std::fs::write(plugin.join("plugin.toml"), manifest).unwrap();
+    std::fs::write(plugin.join("main.lua"), code).unwrap();
+    folder
+}
+
+#[test]
+fn a_check_holds_a_plugin_against_its_manifest_and_a_note_is_no_finding() {
+    let manifest = |permissions: &str| {
+        format!(
+            "name = \"bot\"\nversion = \"0.1.0\"\napi = 1\n\n[permissions]\nevents = [\"message\"]\naccounts = [\"*\"]\n{permissions}\n"
+        )
+    };
+    let code = "wharf.on('message', function(msg)\n  msg:reply(wharf.secret('llm'))\nend)";
+    let missing = plugin(&manifest("secrets = [\"llm\"]"), code);
+    let checked = wharf(missing.path(), &["check"]);
+    assert_eq!(checked.status.code(), Some(1));
+    let line = "plugins/bot/main.lua:2:7: message:reply is not declared; in [permissions] of plugin.toml write actions = [\"reply\"]";
+    assert!(text(&checked).contains(line), "{}", text(&checked));
+    let unused = plugin(&manifest("actions = [\"reply\"]\nsecrets = [\"llm\", \"old\"]"), code);
+    let checked = wharf(unused.path(), &["check"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+    let note = "note: plugins/bot/plugin.toml:9:19: secrets: 'old' is declared and never used";
+    assert!(text(&checked).contains(note), "{}", text(&checked));
+    for (wrong, at) in [
+        (
+            "actions = [\"repli\"]",
+            "plugins/bot/plugin.toml:8:13: no action 'repli'; did you mean 'reply'?",
+        ),
+        (
+            "actoins = [\"reply\"]",
+            "plugins/bot/plugin.toml:8:1: unknown field `actoins`",
+        ),
+        ("actions = \"reply", "plugins/bot/plugin.toml:8:"),
+    ] {
+        let folder = plugin(&manifest(wrong), code);
+        let checked = wharf(folder.path(), &["check"]);
+        assert_eq!(checked.status.code(), Some(1));
+        assert!(text(&checked).contains(at), "{}", text(&checked));
+    }
 }
 
 #[test]

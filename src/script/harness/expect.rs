@@ -56,6 +56,23 @@ pub(super) fn called(call: &str, expected: &Map<String, Value>, called: &Called)
     hold("expect_http", "the call is not the expected one", &expected, &found)
 }
 
+/// Holds an act against the one that was done; `found` are its fields, with its account.
+pub(super) fn done(
+    what: &str,
+    kind: &str,
+    expected: &Map<String, Value>,
+    found: &Map<String, Value>,
+) -> Result<(), String> {
+    let fields = found.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    if kind != what {
+        let fields = Value::from(found.clone());
+        return Err(format!("expected '{what}', but it is '{kind}' {fields}"));
+    }
+    let name = format!("expect_done(\"{what}\")");
+    let headline = format!("'{what}' was not done as expected");
+    hold(&name, &headline, expected, &fields.collect::<Vec<_>>())
+}
+
 /// Holds a value against the one that a key has.
 pub(super) fn kept(key: &str, wanted: &Value, found: &Value) -> Result<(), String> {
     let tables = [wanted, found]
@@ -73,12 +90,7 @@ pub(super) fn kept(key: &str, wanted: &Value, found: &Value) -> Result<(), Strin
     difference.map_or(Ok(()), |table| Err(format!("kv '{key}' is not as expected\n{table}")))
 }
 
-fn hold(
-    name: &str,
-    headline: &str,
-    expected: &Map<String, Value>,
-    found: &[(&'static str, Value)],
-) -> Result<(), String> {
+fn hold(name: &str, headline: &str, expected: &Map<String, Value>, found: &[(&str, Value)]) -> Result<(), String> {
     let known: Vec<&str> = found.iter().map(|(field, _)| *field).collect();
     named(name, expected, &known)?;
     let mut comparison = Comparison::default();
