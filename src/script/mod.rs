@@ -38,6 +38,7 @@ mod signature;
 mod slot;
 mod timer;
 mod times;
+pub mod types;
 mod views;
 mod vm;
 mod world;

@@ -10,6 +10,7 @@ mod bot;
 mod compare;
 mod expect;
 mod handle;
+pub(crate) mod rows;
 mod world;
 
 use std::cell::RefCell;
