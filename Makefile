@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Colours and progress bars are for people.
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
-.PHONY: help run demo test lint bench docs deny system rust library nextest
+.PHONY: help run demo test lint bench docs deny system rust library nextest emmylua
 
 help:
 	@echo "make run     build wharf and run it with ./config.toml"
@@ -29,7 +29,7 @@ lint: system rust
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-test: system rust library nextest lint deny
+test: system rust library nextest emmylua lint deny
 	$(CARGO) nextest run --locked
 	$(CARGO) run --locked --quiet -- check
 	$(CARGO) run --locked --quiet -- check scripts/examples
@@ -98,6 +98,13 @@ nextest:
 	@command -v cargo-nextest >/dev/null 2>&1 || { \
 	  echo "installing cargo-nextest $(NEXTEST) (a few minutes, once)"; \
 	  $(CARGO) install --locked --quiet cargo-nextest@$(NEXTEST); }
+
+# A language server for Lua, which reads what `wharf types` writes.
+EMMYLUA := 0.25.1
+emmylua:
+	@command -v emmylua_check >/dev/null 2>&1 || { \
+	  echo "installing emmylua_check $(EMMYLUA) (a few minutes, once)"; \
+	  $(CARGO) install --locked --quiet emmylua_check@$(EMMYLUA); }
 
 DENY := 0.20.2
 deny:

@@ -61,6 +61,13 @@ enum Command {
         #[command(flatten)]
         place: Where,
     },
+    /// Write files by which editors know the API: scripts/.types and .luarc.json.
+    Types {
+        /// The folder that the editor opens, with scripts/ in it; without it, that of the configuration.
+        dir: Option<PathBuf>,
+        #[command(flatten)]
+        place: Where,
+    },
     /// Make, list and revoke keys for the admin.
     Key {
         #[command(subcommand)]
@@ -194,8 +201,30 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 ExitCode::FAILURE
             })
         }
+        Command::Types { dir, place } => types(dir, &place),
         Command::Key { command } => key(command).await,
     }
+}
+
+fn types(dir: Option<PathBuf>, place: &Where) -> anyhow::Result<ExitCode> {
+    let (root, scripts) = match dir {
+        Some(dir) => (dir.clone(), dir.join("scripts")),
+        None => {
+            let scripts = place.sources().load()?.scripts.dir;
+            (scripts.parent().map(Path::to_owned).unwrap_or_default(), scripts)
+        }
+    };
+    let written = script::types::write(&root, &scripts)?;
+    for file in written.files {
+        println!("{}", file.display());
+    }
+    if let Some((file, wanted)) = written.left {
+        eprintln!(
+            "wharf: {} is not as wharf wrote it and was left; what belongs into it:\n{wanted}",
+            file.display()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Until somebody asks it to stop, or it cannot go on.

@@ -8,48 +8,9 @@ use std::fmt::Write as _;
 use crate::event::{EVENTS, MESSAGE_FIELDS};
 
 use super::api::{Body, Row, rows};
+use super::fields::FIELDS;
 use super::filter;
-
-/// What a field means: of the envelope, then of a message.
-const FIELDS: &[(&str, &str)] = &[
-    (
-        "event_id",
-        "the event's own id; `evt_` and a ULID, the same in every webhook and after every restart",
-    ),
-    ("event", "its name"),
-    ("account", "the id of the account; nil for events of the host"),
-    ("seq", "its number within the account, without gaps"),
-    ("origin", "`live`, or `history` if it was found afterwards"),
-    (
-        "timestamp",
-        "when it happened, in ms since 1970; of a message: when it was written",
-    ),
-    ("id", "the message's id"),
-    ("chat", "the chat: the address to answer to"),
-    ("from", "who sent it"),
-    ("to", "whom it was sent to"),
-    ("author", "in groups, who wrote it"),
-    (
-        "sender",
-        "who wrote it, in parts: `id`, `lid`, `phone`, `name`; nil where it is not known",
-    ),
-    ("from_me", "whether the account itself wrote it"),
-    ("source", "of own messages: `phone`, `api` or `script`"),
-    (
-        "type",
-        "`chat` for text, else WhatsApp's word: `image`, `ptt`, `document`, …",
-    ),
-    ("body", "the text"),
-    ("caption", "the text beside a medium"),
-    (
-        "media",
-        "what is known of a medium: `mimetype`, `filename`, `size`, `sha256`, `status`; never the bytes",
-    ),
-    ("quoted", "the message that it answers: `id`, `author`, `type`, `body`"),
-    ("mentions", "ids that are mentioned in it"),
-    ("ack", "-1 error, 0 waiting, 1 sent, 2 delivered, 3 read, 4 played"),
-    ("is_group", "whether the chat is a group"),
-];
+use super::signature::SHAPES;
 
 /// The part of `docs/scripting.md` between its marks.
 #[must_use]
@@ -80,6 +41,10 @@ pub fn reference() -> String {
             writeln!(page, "- `{}`: {}{waits}{needs}", shown(row), row.doc).ok();
         }
     }
+    page.push_str("\n#### What they answer\n\n");
+    for (name, shape, meaning) in SHAPES {
+        writeln!(page, "- `{name}` is `{shape}`. {meaning}").ok();
+    }
     page.push_str("\n### Filters\n\n| key | an event passes if |\n|---|---|\n");
     for (key, meaning) in filter::KEYS {
         writeln!(page, "| `{key}` | {meaning} |").ok();
@@ -99,7 +64,7 @@ pub fn reference() -> String {
         writeln!(page, "| `{}` | {} | {fields} |", event.name, event.meaning).ok();
     }
     page.push_str("\n### Fields\n\nEvery event has the first six, a message all of them.\n\n| field | |\n|---|---|\n");
-    for (name, meaning) in FIELDS {
+    for (name, _, meaning) in FIELDS {
         writeln!(page, "| `{name}` | {meaning} |").ok();
     }
     page
@@ -153,21 +118,6 @@ fn shown(row: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::script::api::event::ENVELOPE;
-
-    #[test]
-    fn every_field_of_a_message_is_explained_and_no_other() {
-        let known: Vec<&str> = ENVELOPE.iter().chain(MESSAGE_FIELDS).copied().collect();
-        for (name, _) in FIELDS {
-            assert!(known.contains(name) || *name == "is_group", "{name}");
-        }
-        for name in known {
-            assert!(
-                FIELDS.iter().any(|(explained, _)| *explained == name),
-                "{name} is not explained"
-            );
-        }
-    }
 
     #[test]
     fn a_method_is_shown_without_its_object() {

@@ -19,4 +19,5 @@ mod session;
 mod simulator;
 mod store;
 mod support;
+mod types;
 mod webhook;

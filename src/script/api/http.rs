@@ -38,28 +38,28 @@ const OPTIONS: &[&str] = &["headers", "json", "body", "form", "timeout"];
 pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "http.get",
-        signature: "(url: string, options: { headers: table?, timeout: (string | number)? }?) -> { status: number, headers: table, body: string, json: any }",
+        signature: "(url: string, options: { headers: table?, json: any, body: any, form: table?, timeout: (string | number)? }?) -> answer",
         doc: "Asks a service and answers what it says, whatever the status; `json` is the body read as JSON. Raises when no answer came.",
         permission: Some("http"),
         body: Body::Later(|caller, args| Box::pin(call(caller, args, Method::GET))),
     },
     Row {
         name: "http.post",
-        signature: "(url: string, options: { headers: table?, json: any, body: any, form: table?, timeout: (string | number)? }?) -> table",
+        signature: "(url: string, options: { headers: table?, json: any, body: any, form: table?, timeout: (string | number)? }?) -> answer",
         doc: "Posts a table as JSON (`json`), a form (`form`), a text or a file (`body`), with the same `Idempotency-Key` when the run is repeated.",
         permission: Some("http"),
         body: Body::Later(|caller, args| Box::pin(call(caller, args, Method::POST))),
     },
     Row {
         name: "http.put",
-        signature: "(url: string, options: table?) -> table",
+        signature: "(url: string, options: { headers: table?, json: any, body: any, form: table?, timeout: (string | number)? }?) -> answer",
         doc: "As `post`, with PUT.",
         permission: Some("http"),
         body: Body::Later(|caller, args| Box::pin(call(caller, args, Method::PUT))),
     },
     Row {
         name: "http.delete",
-        signature: "(url: string, options: table?) -> table",
+        signature: "(url: string, options: { headers: table?, json: any, body: any, form: table?, timeout: (string | number)? }?) -> answer",
         doc: "As `post`, with DELETE.",
         permission: Some("http"),
         body: Body::Later(|caller, args| Box::pin(call(caller, args, Method::DELETE))),

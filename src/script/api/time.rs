@@ -22,28 +22,28 @@ const MAX_TEXT: usize = 256;
 pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "time.now",
-        signature: "(zone: string?) -> { year: number, month: number, day: number, hour: number, minute: number, second: number, weekday: number, yearday: number, offset: number, zone: string, ms: number }",
-        doc: "The time in a zone such as \"Europe/Berlin\"; weekday 1 is Monday, `ms` counts from 1970, `offset` is seconds east of UTC.",
+        signature: "(zone: string?) -> time",
+        doc: "The time in a zone such as \"Europe/Berlin\".",
         permission: None,
         body: Body::Now(now),
     },
     Row {
         name: "time.at",
-        signature: "(ms: number, zone: string?) -> table",
+        signature: "(ms: number, zone: string?) -> time",
         doc: "A time such as `msg.timestamp` in a zone, in the parts of `time.now`.",
         permission: None,
         body: Body::Now(at),
     },
     Row {
         name: "time.parse",
-        signature: "(text: string, options: { zone: string?, format: string? }?) -> table?",
+        signature: "(text: string, options: { zone: string?, format: string? }?) -> time?",
         doc: "A text such as \"2026-01-05T07:30\" in the parts of `time.now`, or nil if it is no time; `format` such as \"%d.%m.%Y %H:%M\".",
         permission: None,
         body: Body::Now(parse),
     },
     Row {
         name: "time.format",
-        signature: "(time: number | table, format: string?, zone: string?) -> string",
+        signature: "(time: number | time, format: string?, zone: string?) -> string",
         doc: "A time (its ms, or the parts of `time.now`) as text: ISO 8601, or as a format such as \"%A, %d.%m.%Y %H:%M\" says.",
         permission: None,
         body: Body::Now(format),

@@ -17,6 +17,7 @@ use crate::script::Made;
 use crate::script::error::suggestion;
 
 use super::bot::{Bot, wrong};
+use super::expect;
 use super::world::Invented;
 
 /// Something that was done.
@@ -167,26 +168,14 @@ impl Bot {
             self.still_fine()?;
             return Err(wrong(format!("expected '{what}', but nothing was done")));
         };
-        let mut found = serde_json::to_value(&done.act).unwrap_or_default();
-        let fields = found.as_object_mut().cloned().unwrap_or_default();
-        let kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default();
-        if kind != what {
-            return Err(wrong(format!("expected '{what}', but it is '{kind}'")));
+        let found = serde_json::to_value(&done.act).unwrap_or_default();
+        let mut fields = found.as_object().cloned().unwrap_or_default();
+        fields.insert("account".to_owned(), done.account.into());
+        if let Some(millis) = fields.remove("millis").and_then(|millis| millis.as_f64()) {
+            fields.insert("seconds".to_owned(), (millis / 1000.0).into());
         }
-        for (field, wanted) in expected {
-            let found = match field.as_str() {
-                "account" => Value::from(done.account.as_str()),
-                "seconds" => Value::from(fields.get("millis").and_then(Value::as_f64).unwrap_or_default() / 1000.0),
-                other => fields.get(other).cloned().unwrap_or_default(),
-            };
-            let same = found == *wanted || (found.is_number() && found.as_f64() == wanted.as_f64());
-            if !same {
-                return Err(wrong(format!(
-                    "expected {what} with {field} = {wanted}, but it is {found}"
-                )));
-            }
-        }
-        Ok(())
+        let kind = fields.remove("kind").unwrap_or_default();
+        expect::done(what, kind.as_str().unwrap_or_default(), expected, &fields).map_err(wrong)
     }
 }
 

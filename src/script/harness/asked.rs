@@ -7,17 +7,24 @@ use serde_json::{Map, Value};
 
 use crate::action::FailureKind;
 use crate::script::error::suggestion;
-use crate::script::run::Posted;
 use crate::script::world::Answer;
 
-use super::bot::{Bot, wrong};
+use super::bot::{Bot, Verdict, wrong};
 use super::expect;
 
+/// So many sends in a row may be told to fail; beyond it, it is `"always"`.
+const MOST_FAILURES: u64 = 1_000;
+
 impl Bot {
-    pub(super) fn fail(&self, what: &str, kind: &str) -> mlua::Result<()> {
+    /// Lets sends fail: the next one, the next `times`, all from now on; or none any more, without a kind.
+    pub(super) fn fail(&self, what: &str, kind: Option<&str>, times: &Value) -> mlua::Result<()> {
         if what != "send" {
             return Err(wrong(format!("bot:fail(\"{what}\"): only \"send\" can fail")));
         }
+        let Some(kind) = kind else {
+            self.world.fail_no_more();
+            return Ok(());
+        };
         let kinds = [
             FailureKind::NotConnected,
             FailureKind::Timeout,
@@ -26,8 +33,20 @@ impl Bot {
         ];
         let found = kinds.into_iter().find(|known| known.as_str() == kind);
         let known = kinds.iter().map(|known| known.as_str());
-        self.world
-            .fail_next(found.ok_or_else(|| wrong(format!("no failure '{kind}'{}", suggestion(kind, known))))?);
+        let found = found.ok_or_else(|| wrong(format!("no failure '{kind}'{}", suggestion(kind, known))))?;
+        match times {
+            Value::Null => self.world.fail_next(found, 1),
+            Value::String(word) if word == "always" => self.world.fail_always(found),
+            number => match number.as_u64().filter(|times| (1..=MOST_FAILURES).contains(times)) {
+                Some(times) => self.world.fail_next(found, times),
+                None => {
+                    let text = format!(
+                        "bot:fail: how often is a number from 1 to {MOST_FAILURES} or \"always\", not {number}"
+                    );
+                    return Err(wrong(text));
+                }
+            },
+        }
         Ok(())
     }
 
@@ -62,16 +81,7 @@ impl Bot {
             self.still_fine()?;
             return Err(wrong(format!("expected the call {call}, but none was made")));
         };
-        if called.what != call {
-            return Err(wrong(format!("expected the call {call}, but it is {}", called.what)));
-        }
-        let posted = Posted {
-            endpoint: String::new(),
-            body: called.body,
-        };
-        let body = expected.get("json").or(expected.get("body"));
-        let wanted = body.map(|body| ("body".to_owned(), body.clone()));
-        expect::posted(&wanted.into_iter().collect(), &posted).map_err(wrong)
+        expect::called(call, expected, &called).map_err(wrong)
     }
 
     pub(super) fn expect_sent(&self, expected: &Map<String, Value>) -> mlua::Result<()> {
@@ -110,11 +120,30 @@ impl Bot {
     }
 
     pub(super) fn expect_stopped(&self) -> mlua::Result<()> {
-        if self.stopped.get() {
-            Ok(())
-        } else {
-            Err(wrong("expected a gate to stop the event, but it passed"))
+        match self.judged()? {
+            Verdict::Stopped => Ok(()),
+            Verdict::Passed => Err(wrong("expected a gate to stop the event, but it passed")),
+            Verdict::NotAsked => Err(wrong(
+                "expected a gate to stop the event, but it passed: its filter fits no gate",
+            )),
         }
+    }
+
+    pub(super) fn expect_passed(&self) -> mlua::Result<()> {
+        match self.judged()? {
+            // A gate whose filter does not want the event lets it pass as well.
+            Verdict::Passed | Verdict::NotAsked => Ok(()),
+            Verdict::Stopped => Err(wrong("expected the event to pass the gates, but one stopped it")),
+        }
+    }
+
+    /// What the gates said to the last event.
+    fn judged(&self) -> mlua::Result<Verdict> {
+        self.still_fine()?;
+        if !self.has_gate() {
+            return Err(wrong("the script has no gate"));
+        }
+        self.verdict.get().ok_or_else(|| wrong("no event has happened yet"))
     }
 
     pub(super) fn expect_error(&self, part: &str) -> mlua::Result<()> {
@@ -127,11 +156,6 @@ impl Bot {
 
     pub(super) fn expect_kv(&self, key: &str, wanted: &Value) -> mlua::Result<()> {
         let found = self.world.key(key).map_or(Value::Null, |kept| kept.value);
-        let same = found == *wanted || (found.is_number() && found.as_f64() == wanted.as_f64());
-        if same {
-            Ok(())
-        } else {
-            Err(wrong(format!("expected kv '{key}' = {wanted}, but it is {found}")))
-        }
+        expect::kept(key, wanted, &found).map_err(wrong)
     }
 }

@@ -44,9 +44,21 @@ pub(super) struct Bot {
     generation: Generation,
     pub(super) world: Rc<Invented>,
     lanes: RefCell<BTreeMap<String, VecDeque<Waiting>>>,
-    pub(super) stopped: Cell<bool>,
+    /// What the gates said to the last event.
+    pub(super) verdict: Cell<Option<Verdict>>,
     pub(super) fault: RefCell<Option<String>>,
     events: Cell<u64>,
+}
+
+/// What the gates said to an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// One stopped it.
+    Stopped,
+    /// At least one was asked, and all let it pass.
+    Passed,
+    /// No gate wanted it.
+    NotAsked,
 }
 
 const OPTIONS: &[&str] = &["config", "now", "zone", "accounts", "endpoints", "secrets"];
@@ -54,8 +66,13 @@ const OPTIONS: &[&str] = &["config", "now", "zone", "accounts", "endpoints", "se
 /// Fields of `bot:message{…}` that are not fields of the message.
 const ABOUT: &[&str] = &["account", "age", "name", "origin", "file"];
 
+/// What a test got wrong, which may have several lines: those of a plain runtime error would be taken for a stack.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Wrong(String);
+
 pub(super) fn wrong(text: impl Into<String>) -> mlua::Error {
-    mlua::Error::runtime(text.into())
+    mlua::Error::external(Wrong(text.into()))
 }
 
 pub(super) fn object_of(value: &LuaValue, what: &str) -> mlua::Result<Map<String, Value>> {
@@ -120,15 +137,22 @@ impl Bot {
             generation,
             world,
             lanes: RefCell::default(),
-            stopped: Cell::new(false),
+            verdict: Cell::new(None),
             fault: RefCell::default(),
             events: Cell::new(0),
         }))
     }
 
+    /// Whether any event can be stopped.
+    pub(super) fn has_gate(&self) -> bool {
+        !self.generation.outline().gates.is_empty()
+    }
+
     /// A failed run that the test did not ask about.
     pub(super) fn unasked(&self) -> Option<String> {
-        self.fault.take().map(|fault| format!("a handler failed: {fault}"))
+        self.fault
+            .take()
+            .map(|fault| format!("a handler or gate failed: {fault}"))
     }
 
     pub(super) fn still_fine(&self) -> mlua::Result<()> {
@@ -182,7 +206,8 @@ impl Bot {
                     .map(|head| (Arc::clone(&head.event), head.tries))
             };
             let Some((event, tries)) = head else { return Ok(()) };
-            let fault = self.run(&event, tries).await;
+            let mut gate_fault = None;
+            let fault = self.run(&event, tries, &mut gate_fault).await;
             let mut lanes = self.lanes.borrow_mut();
             let Some(queue) = lanes.get_mut(lane) else {
                 return Ok(());
@@ -194,25 +219,29 @@ impl Bot {
                     self.fault.replace(Some(fault));
                 }
                 (fault, _, _) => {
-                    self.fault.replace(fault.err());
+                    self.fault.replace(fault.err().or(gate_fault));
                     queue.pop_front();
                 }
             }
         }
     }
 
-    async fn run(&self, event: &Arc<Event>, tries: usize) -> Result<(), String> {
+    async fn run(&self, event: &Arc<Event>, tries: usize, gate_fault: &mut Option<String>) -> Result<(), String> {
         if tries == 0 {
-            self.stopped.set(false);
+            self.verdict.set(Some(Verdict::NotAsked));
             for gate in self.generation.outline().gates_for(event, self.world.now()) {
-                // A gate that fails lets the event pass.
-                if let Ok((stopped, effects, run)) = self.generation.gate_to_commit(event, gate).await {
-                    self.world.commit(effects)?;
-                    self.generation.committed(&run);
-                    if stopped {
-                        self.stopped.set(true);
-                        return Ok(());
+                self.verdict.set(Some(Verdict::Passed));
+                match self.generation.gate_to_commit(event, gate).await {
+                    Ok((stopped, effects, run)) => {
+                        self.world.commit(effects)?;
+                        self.generation.committed(&run);
+                        if stopped {
+                            self.verdict.set(Some(Verdict::Stopped));
+                            return Ok(());
+                        }
                     }
+                    // A gate that fails lets the event pass; a test wants to know.
+                    Err(fault) => *gate_fault = Some(fault.headline()),
                 }
             }
         }

@@ -36,8 +36,10 @@ impl UserData for Handle {
             let bot = this.bot();
             async move { bot?.advance(parse_duration(&by).map_err(wrong)?).await }
         });
-        methods.add_method("fail", |_, this, (what, kind): (String, String)| {
-            this.bot()?.fail(&what, &kind)
+        methods.add_method("fail", |_, this, given: (String, Option<String>, LuaValue)| {
+            let (what, kind, times) = given;
+            let times = convert::to_json(&times).map_err(wrong)?;
+            this.bot()?.fail(&what, kind.as_deref(), &times)
         });
         methods.add_method("http", |_, this, (call, answer): (String, LuaValue)| {
             this.bot()?.http(call, &object_of(&answer, "an answer")?)
@@ -64,6 +66,7 @@ impl UserData for Handle {
         });
         methods.add_method("expect_nothing", |_, this, ()| this.bot()?.expect_nothing());
         methods.add_method("expect_stopped", |_, this, ()| this.bot()?.expect_stopped());
+        methods.add_method("expect_passed", |_, this, ()| this.bot()?.expect_passed());
         methods.add_method("expect_error", |_, this, part: String| this.bot()?.expect_error(&part));
         methods.add_method("expect_kv", |_, this, (key, wanted): (String, LuaValue)| {
             this.bot()?.expect_kv(&key, &convert::to_json(&wanted).map_err(wrong)?)

@@ -7,8 +7,10 @@
 mod accounts;
 mod asked;
 mod bot;
+mod compare;
 mod expect;
 mod handle;
+pub(crate) mod rows;
 mod world;
 
 use std::cell::RefCell;

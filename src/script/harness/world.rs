@@ -55,6 +55,7 @@ pub(super) struct Invented {
     commits: Cell<u64>,
     answers: RefCell<HashMap<String, Sent>>,
     failing: RefCell<VecDeque<FailureKind>>,
+    always_failing: Cell<Option<FailureKind>>,
     pub(super) sent: RefCell<VecDeque<Said>>,
     /// What was done beside sending.
     pub(super) done: RefCell<VecDeque<Done>>,
@@ -87,6 +88,7 @@ impl Invented {
             commits: Cell::default(),
             answers: RefCell::default(),
             failing: RefCell::default(),
+            always_failing: Cell::default(),
             sent: RefCell::default(),
             done: RefCell::default(),
             known: RefCell::default(),
@@ -105,9 +107,21 @@ impl Invented {
         self.now.set(now);
     }
 
-    /// The next send fails so.
-    pub(super) fn fail_next(&self, kind: FailureKind) {
-        self.failing.borrow_mut().push_back(kind);
+    /// The next sends fail so.
+    pub(super) fn fail_next(&self, kind: FailureKind, times: u64) {
+        let mut failing = self.failing.borrow_mut();
+        failing.extend((0..times).map(|_| kind));
+    }
+
+    /// All sends fail so, until told otherwise.
+    pub(super) fn fail_always(&self, kind: FailureKind) {
+        self.always_failing.set(Some(kind));
+    }
+
+    /// Sends work again.
+    pub(super) fn fail_no_more(&self) {
+        self.failing.borrow_mut().clear();
+        self.always_failing.set(None);
     }
 
     /// Keeps what a run that ended well wants kept.
@@ -201,7 +215,8 @@ impl Invented {
         if !self.accounts.contains_key(&id) {
             return Err(refuse(FailureKind::NoAccount, format!("there is no account '{id}'")));
         }
-        if let Some(kind) = self.failing.borrow_mut().pop_front() {
+        let next = self.failing.borrow_mut().pop_front();
+        if let Some(kind) = next.or(self.always_failing.get()) {
             let message = format!("account '{id}': the test lets this send fail as {}", kind.as_str());
             return Err(refuse(kind, message));
         }
