@@ -10,12 +10,13 @@ use mlua::Value;
 
 use crate::action::{Act, Failure, FailureKind};
 use crate::event::AccountId;
+use crate::script::permissions::List;
 use crate::script::run::Refusal;
 
 use super::account::{self, MAX_ADDRESS, MAX_ID};
 use super::args::Args;
 use super::event;
-use super::{Body, Caller, Row, not_permitted};
+use super::{Body, Caller, Row};
 
 /// Bytes of a reaction: the longest emoji, a family with skin tones, has 41.
 const MAX_EMOJI: usize = 64;
@@ -175,11 +176,7 @@ async fn forward(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
         .parse()
         .map_err(|error| args.refuse(&format!("{error}")))?;
     let chat = account::chat(&mut args)?;
-    if !caller.desk.permissions().action("forward") {
-        return Err(not_permitted(
-            "plugin.toml does not declare the action 'forward'".to_owned(),
-        ));
-    }
+    caller.must_declare(List::Actions, "forward")?;
     let Some(text) = event.text("body") else {
         let kind = event.text("type").unwrap_or("other");
         return Err(Refusal::Failed(Failure {
