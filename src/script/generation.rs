@@ -108,19 +108,30 @@ pub(crate) struct Outline {
     pub(crate) gates: Vec<(Kind, Filter)>,
     /// Timers that the file makes: `every 5m`.
     pub(crate) timers: Vec<String>,
+    /// What it may see.
+    permissions: Permissions,
 }
 
 impl Outline {
     /// Whether any handler wants an event. `any_age`: a run that was begun before is not asked for its age again.
     pub(crate) fn wants(&self, event: &Event, now: i64, any_age: bool) -> bool {
-        self.handlers.iter().any(|entry| passes(entry, event, now, any_age))
+        self.permissions.sees(event) && self.handlers.iter().any(|entry| passes(entry, event, now, any_age))
+    }
+
+    /// The handlers that want an event, by their place.
+    fn handlers_for(&self, event: &Event, now: i64, any_age: bool) -> Vec<usize> {
+        let handlers = self.handlers.iter().enumerate();
+        handlers
+            .filter(|(_, entry)| self.permissions.sees(event) && passes(entry, event, now, any_age))
+            .map(|(at, _)| at)
+            .collect()
     }
 
     /// The gates that want an event, by their place.
     pub(crate) fn gates_for(&self, event: &Event, now: i64) -> Vec<usize> {
         let gates = self.gates.iter().enumerate();
         gates
-            .filter(|(_, entry)| passes(entry, event, now, false))
+            .filter(|(_, entry)| self.permissions.sees(event) && passes(entry, event, now, false))
             .map(|(at, _)| at)
             .collect()
     }
@@ -171,6 +182,7 @@ pub(crate) fn load(source: &Source, setup: Setup) -> Result<Generation, LoadErro
     let script: Rc<str> = source.name.as_str().into();
     let limits = Rc::new(setup.limits);
     let meter = Rc::new(Meter::default());
+    let permissions = setup.permissions.clone();
     let desk = Rc::new(Desk::new(
         Rc::clone(&meter),
         setup.world,
@@ -202,6 +214,7 @@ pub(crate) fn load(source: &Source, setup: Setup) -> Result<Generation, LoadErro
         }
     }
     outline.timers = desk.timers().describe();
+    outline.permissions = permissions;
     if handlers.is_empty() && gates.is_empty() && outline.timers.is_empty() {
         return Err(refuse(
             None,
@@ -233,12 +246,7 @@ impl Generation {
 
     /// Handlers that match an event, in order. `any_age`: a run that was begun before is not asked for its age again.
     pub(crate) fn matching(&self, event: &Event, any_age: bool) -> Vec<usize> {
-        let now = self.desk.world().now();
-        let handlers = self.outline.handlers.iter().enumerate();
-        handlers
-            .filter(|(_, entry)| passes(entry, event, now, any_age))
-            .map(|(at, _)| at)
-            .collect()
+        self.outline.handlers_for(event, self.desk.world().now(), any_age)
     }
 
     /// [`Generation::run_to_commit`], for tests that look at the effects alone.

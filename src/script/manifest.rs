@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::api;
 use super::error::suggestion;
 use super::filter::parse_duration;
 use super::permissions::{Declared, Permissions};
@@ -154,12 +155,9 @@ impl Manifest {
             }
         }
         for action in &written.permissions.actions {
-            if action != "*" && !ACTIONS.contains(&action.as_str()) {
-                let known = ACTIONS.iter().copied();
-                return Err(at(
-                    "actions",
-                    format!("no action '{action}'{}", suggestion(action, known)),
-                ));
+            if action != "*" && !api::actions().any(|known| known == action) {
+                let hint = suggestion(action, api::actions());
+                return Err(at("actions", format!("no action '{action}'{hint}")));
             }
         }
         let limits = &written.limits;
@@ -248,9 +246,6 @@ impl Manifest {
     }
 }
 
-/// Actions that a manifest can declare.
-const ACTIONS: &[&str] = &["reply", "send"];
-
 /// Reads `500KiB`, `32MB`, `64MiB`, `1GiB` or plain bytes.
 fn parse_size(text: &str) -> Result<usize, String> {
     let bad = || format!("'{text}' is not a size; write 500KiB, 32MB or 64MiB");
@@ -287,6 +282,7 @@ fn line_with(text: &str, key: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::script::permissions::List;
 
     const TEXT: &str = r#"name = "bot"
 version = "0.1.0"
@@ -309,8 +305,9 @@ count = { type = "integer" }
     fn what_is_not_declared_is_not_permitted() {
         let manifest = Manifest::parse(TEXT, "bot").unwrap();
         let may = &manifest.permissions;
-        assert!(may.event("message") && !may.event("message.any"));
-        assert!(may.endpoint("crm") && may.endpoint("account:sales") && !may.endpoint("other"));
+        let has = |list, name| may.allows(list, name);
+        assert!(has(List::Events, "message") && !has(List::Events, "message.any"));
+        assert!(has(List::Endpoints, "crm") && has(List::Endpoints, "account:sales") && !has(List::Endpoints, "other"));
         assert!(!may.action("reply") && !may.account("sales"));
     }
 
@@ -348,6 +345,10 @@ count = { type = "integer" }
         assert_eq!(error.line, Some(3));
         let error = Manifest::parse(&TEXT.replace("wall =", "wal ="), "bot").unwrap_err();
         assert_eq!(error.line, Some(11), "{error:?}");
+        let actions = |names: &str| TEXT.replace("[permissions]", &format!("[permissions]\nactions = {names}"));
+        Manifest::parse(&actions(r#"["reply", "send", "react", "forward"]"#), "bot").unwrap();
+        let error = Manifest::parse(&actions(r#"["reactt"]"#), "bot").unwrap_err();
+        assert_eq!(error.message, "no action 'reactt'; did you mean 'react'?");
         let error = Manifest::parse(&TEXT.replace("[\"message\"]", "[\"mesage\"]"), "bot").unwrap_err();
         assert_eq!(error.message, "no event 'mesage'; did you mean 'message'?");
     }

@@ -9,11 +9,12 @@ use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, Value};
 use crate::action::{Content, Failure, FailureKind};
 use crate::event::AccountId;
 use crate::script::error::suggestion;
+use crate::script::permissions::List;
 use crate::script::run::{Refusal, Run};
 
 use super::args::Args;
 use super::content;
-use super::{Body, Caller, Desk, Row, methods_of, not_permitted};
+use super::{Body, Caller, Desk, Row, methods_of};
 
 /// Longest address of a chat, in bytes.
 pub(crate) const MAX_ADDRESS: usize = 128;
@@ -108,21 +109,12 @@ pub(crate) fn chat(args: &mut Args) -> Result<String, Refusal> {
 
 /// Whether the script may do this with the account, and the account is there.
 pub(crate) fn may(caller: &Caller, account: &AccountId, action: &str) -> Result<(), Refusal> {
-    let permissions = caller.desk.permissions();
-    if !permissions.action(action) {
-        return Err(not_permitted(format!(
-            "plugin.toml does not declare the action '{action}'"
-        )));
-    }
+    caller.must_declare(List::Actions, action)?;
     reachable(caller, account)
 }
 
 fn reachable(caller: &Caller, account: &AccountId) -> Result<(), Refusal> {
-    if !caller.desk.permissions().account(account.as_str()) {
-        return Err(not_permitted(format!(
-            "plugin.toml does not declare the account '{account}'"
-        )));
-    }
+    caller.must_declare(List::Accounts, account.as_str())?;
     if caller.desk.world().account(account.as_str()).is_none() {
         return Err(Refusal::Failed(Failure {
             kind: FailureKind::NoAccount,
@@ -177,11 +169,7 @@ pub(crate) async fn deliver(
 
 fn state(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
     let id = this(&mut args)?;
-    if !caller.desk.permissions().account(id.as_str()) {
-        return Err(not_permitted(format!(
-            "plugin.toml does not declare the account '{id}'"
-        )));
-    }
+    caller.must_declare(List::Accounts, id.as_str())?;
     let Some(state) = caller.desk.world().account(id.as_str()) else {
         return Ok(Value::Nil);
     };

@@ -10,11 +10,12 @@ use mlua::Value;
 
 use crate::action::{Act, Failure, FailureKind};
 use crate::event::AccountId;
+use crate::script::permissions::List;
 use crate::script::run::Refusal;
 
 use super::account::{self, MAX_ADDRESS, MAX_ID};
 use super::args::Args;
-use super::{Body, Caller, Row, not_permitted};
+use super::{Body, Caller, Row};
 use super::{content, event};
 
 /// Bytes of a reaction: the longest emoji, a family with skin tones, has 41.
@@ -175,11 +176,7 @@ async fn forward(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
         .parse()
         .map_err(|error| args.refuse(&format!("{error}")))?;
     let chat = account::chat(&mut args)?;
-    if !caller.desk.permissions().action("forward") {
-        return Err(not_permitted(
-            "plugin.toml does not declare the action 'forward'".to_owned(),
-        ));
-    }
+    caller.must_declare(List::Actions, "forward")?;
     let content = match (event.text("body"), event.text("id"), event.data.get("media")) {
         (Some(text), _, _) => content::text(text.to_owned(), None, Vec::new()),
         (None, Some(id), Some(media)) if media.is_object() => {

@@ -13,13 +13,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::http::Request;
 use crate::script::error::suggestion;
+use crate::script::permissions::List;
 use crate::script::run::{Refusal, Run};
 use crate::script::world::Answer;
 
 use super::args::{Args, kind};
 use super::file::FileObject;
 use super::secret::Hidden;
-use super::{Body, Caller, Row, convert, not_permitted};
+use super::{Body, Caller, Row, convert};
 
 /// Bytes of an answer.
 const MAX_ANSWER: usize = 10 * 1024 * 1024;
@@ -185,12 +186,7 @@ fn permitted(caller: &Caller, args: &Args, url: &str) -> Result<(), Refusal> {
         .ok()
         .and_then(|url| url.host_str().map(str::to_owned));
     let host = host.ok_or_else(|| args.refuse("the address must be one such as \"https://api.example.com/v1\""))?;
-    if !caller.desk.permissions().http(&host) {
-        return Err(not_permitted(format!(
-            "plugin.toml does not declare the host '{host}': add it to `http` in [permissions]"
-        )));
-    }
-    Ok(())
+    caller.must_declare(List::Http, &host)
 }
 
 /// An answer in the hands of a script; its JSON is read when it is asked for.

@@ -19,7 +19,7 @@ use super::generation::Registered;
 use super::library::Libraries;
 use super::manifest::API;
 use super::meter::Meter;
-use super::permissions::Permissions;
+use super::permissions::{List, Permissions};
 use super::run::{Refusal, Run};
 use super::timer::Timers;
 use super::world::World;
@@ -205,6 +205,18 @@ impl Caller {
         self.current.as_ref().ok_or_else(words)
     }
 
+    /// Whether the manifest declares what the call needs.
+    ///
+    /// # Errors
+    /// `not_permitted`, with the line to add to `plugin.toml`.
+    pub(crate) fn must_declare(&self, list: List, name: &str) -> Result<(), Refusal> {
+        let may = self.desk.permissions();
+        match may.allows(list, name) {
+            true => Ok(()),
+            false => Err(not_permitted(may.undeclared(list, name))),
+        }
+    }
+
     fn not_pure(&self) -> String {
         format!(
             "{} does not work in the function of kv.update, which may run again",
@@ -231,7 +243,13 @@ impl Caller {
     }
 }
 
-/// A refusal because the manifest does not declare it.
+/// The actions that a manifest can declare.
+pub(crate) fn actions() -> impl Iterator<Item = &'static str> {
+    let declared = rows().filter_map(|row| row.permission);
+    declared.filter_map(|permission| permission.strip_prefix("actions = [\"")?.strip_suffix("\"]"))
+}
+
+/// A refusal because the manifest does not declare it; [`Caller::must_declare`] makes the words.
 pub(crate) fn not_permitted(message: String) -> Refusal {
     Refusal::Failed(Failure {
         kind: FailureKind::NotPermitted,

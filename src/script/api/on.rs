@@ -8,10 +8,11 @@ use mlua::Value;
 use crate::event::{Kind, names};
 use crate::script::error::suggestion;
 use crate::script::filter::Filter;
+use crate::script::permissions::List;
 use crate::script::run::Refusal;
 
 use super::args::{Args, kind};
-use super::{Body, Caller, Row, not_permitted};
+use super::{Body, Caller, Row};
 
 /// Bytes of text in a filter. Filters lie outside the memory of the VM.
 const MAX_FILTER: usize = 16 * 1024;
@@ -65,10 +66,8 @@ fn register(caller: &Caller, mut args: Args, gate: bool) -> Result<Value, Refusa
         return Err(args.refuse(&format!("the handler must be a function, not {}", kind(&handler))));
     };
     // Jobs are its own: nobody else hears of them.
-    if !matches!(event, Kind::Job(_)) && !caller.desk.permissions().event(&name) {
-        return Err(not_permitted(format!(
-            "plugin.toml does not declare the event '{name}'"
-        )));
+    if !matches!(event, Kind::Job(_)) {
+        caller.must_declare(List::Events, &name)?;
     }
     if caller.desk.registered() >= MAX_HANDLERS {
         return Err(args.refuse(&format!("more than {MAX_HANDLERS} handlers in one script")));

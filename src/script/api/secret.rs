@@ -6,10 +6,11 @@
 
 use mlua::{Lua, LuaString, MetaMethod, UserData, UserDataMethods, Value};
 
+use crate::script::permissions::List;
 use crate::script::run::Refusal;
 
 use super::args::Args;
-use super::{Body, Caller, Row, not_permitted};
+use super::{Body, Caller, Row};
 
 /// What is shown in its place.
 pub(crate) const SHOWN: &str = "***";
@@ -67,11 +68,7 @@ impl UserData for Hidden {
 
 fn secret(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
     let name = args.text("the name")?;
-    if !caller.desk.permissions().secret(&name) {
-        return Err(not_permitted(format!(
-            "plugin.toml does not declare the secret '{name}': add it to `secrets` in [permissions]"
-        )));
-    }
+    caller.must_declare(List::Secrets, &name)?;
     let Some(secret) = caller.desk.world().secret(&name) else {
         return Err(args.refuse(&format!("there is no '{name}' in [secrets] of config.toml")));
     };

@@ -4,10 +4,11 @@
 
 use mlua::Value;
 
+use crate::script::permissions::List;
 use crate::script::run::{Refusal, body_fits};
 
 use super::args::Args;
-use super::{Body, Caller, Row, not_permitted};
+use super::{Body, Caller, Row};
 
 /// `webhook.*`
 pub(crate) const ROWS: &[Row] = &[
@@ -29,7 +30,7 @@ pub(crate) const ROWS: &[Row] = &[
 
 fn has(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
     let endpoint = args.text("the endpoint")?;
-    let may = caller.desk.permissions().endpoint(&endpoint);
+    let may = caller.desk.permissions().allows(List::Endpoints, &endpoint);
     Ok(Value::Boolean(may && caller.desk.world().has_endpoint(&endpoint)))
 }
 
@@ -45,11 +46,7 @@ fn post(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
         }
         other => args.json("the body", &other)?.to_string().into_bytes(),
     };
-    if !caller.desk.permissions().endpoint(&endpoint) {
-        return Err(not_permitted(format!(
-            "plugin.toml does not declare the endpoint '{endpoint}'"
-        )));
-    }
+    caller.must_declare(List::Endpoints, &endpoint)?;
     run.post(endpoint, body)?;
     Ok(Value::Nil)
 }

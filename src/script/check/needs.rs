@@ -6,31 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::Kind;
-use crate::script::permissions::{Declared, Permissions};
+use crate::script::permissions::{Declared, List, Permissions};
 
 use super::facts::{Call, Facts, Spot, Term};
 use super::finding::Finding;
 use super::meaning::{Meaning, Meanings, shown};
 
-/// A list of `[permissions]`.
-type List = (
-    &'static str,
-    fn(&Declared) -> &Vec<String>,
-    fn(&Permissions, &str) -> bool,
-);
-
-const LISTS: &[List] = &[
-    ("events", |of| &of.events, Permissions::event),
-    ("accounts", |of| &of.accounts, Permissions::account),
-    ("actions", |of| &of.actions, Permissions::action),
-    ("endpoints", |of| &of.endpoints, Permissions::endpoint),
-    ("http", |of| &of.http, Permissions::http),
-    ("secrets", |of| &of.secrets, Permissions::secret),
-];
-
 /// Something that a call needs.
 struct Need {
-    list: &'static str,
+    list: List,
     /// What must be in the list; `None` if it is known only when it runs.
     name: Option<String>,
 }
@@ -43,18 +27,15 @@ pub(super) fn look(
 ) -> (Vec<Finding>, Vec<Finding>) {
     let may = Permissions::Declared(declared.clone());
     let (mut findings, mut notes) = (Vec::new(), Vec::new());
-    let mut used: BTreeMap<&str, BTreeSet<Option<String>>> = BTreeMap::new();
+    let mut used: BTreeMap<List, BTreeSet<Option<String>>> = BTreeMap::new();
     let mut missing: Vec<(&str, Spot, String, Need)> = Vec::new();
     for (file, facts, meanings) in files {
         for call in &facts.calls {
             for need in needs(call, meanings) {
                 used.entry(need.list).or_default().insert(need.name.clone());
-                let Some((_, list, allows)) = LISTS.iter().find(|(name, ..)| *name == need.list) else {
-                    continue;
-                };
                 let fine = match &need.name {
-                    Some(name) => allows(&may, name),
-                    None => !list(declared).is_empty(),
+                    Some(name) => may.allows(need.list, name),
+                    None => !declared.of(need.list).is_empty(),
                 };
                 if !fine {
                     let what = meanings.called(call).map(shown).unwrap_or_default();
@@ -65,11 +46,7 @@ pub(super) fn look(
     }
     for (file, spot, what, Need { list, .. }) in &missing {
         // One line that is right for everything that is missing in this list.
-        let mut names: Vec<String> = LISTS
-            .iter()
-            .filter(|(name, ..)| name == list)
-            .flat_map(|(_, of, _)| of(declared).clone())
-            .collect();
+        let mut names: Vec<String> = declared.of(*list).to_vec();
         for (.., other) in missing.iter().filter(|(.., other)| other.list == *list) {
             let name = other.name.clone().unwrap_or_else(|| "*".to_owned());
             if !names.contains(&name) {
@@ -81,34 +58,32 @@ pub(super) fn look(
             .map(|name| format!("{name:?}"))
             .collect::<Vec<_>>()
             .join(", ");
+        let list = list.key();
         let message = format!("{what} is not declared; in [permissions] of plugin.toml write {list} = [{names}]");
         findings.push(Finding::at(file, *spot, message));
     }
     findings.sort_by_key(|finding| (finding.file.clone(), finding.line, finding.column));
-    let listens = used.contains_key("events");
-    for (list, of, _) in LISTS {
-        let used = used.remove(list).unwrap_or_default();
+    let listens = used.contains_key(&List::Events);
+    for list in List::ALL {
+        let used = used.remove(&list).unwrap_or_default();
         // Accounts are also those whose events it gets.
-        if used.contains(&None) || (*list == "accounts" && listens) {
+        if used.contains(&None) || (list == List::Accounts && listens) {
             continue;
         }
         let names: Vec<String> = used.into_iter().flatten().collect();
-        for entry in of(declared) {
+        for entry in declared.of(list) {
             let mut only = Declared::default();
-            *match *list {
-                "events" => &mut only.events,
-                "accounts" => &mut only.accounts,
-                "actions" => &mut only.actions,
-                "endpoints" => &mut only.endpoints,
-                "http" => &mut only.http,
-                _ => &mut only.secrets,
+            *match list {
+                List::Events => &mut only.events,
+                List::Accounts => &mut only.accounts,
+                List::Actions => &mut only.actions,
+                List::Endpoints => &mut only.endpoints,
+                List::Http => &mut only.http,
+                List::Secrets => &mut only.secrets,
             } = vec![entry.clone()];
             let only = Permissions::Declared(only);
-            let allows = LISTS.iter().find(|(name, ..)| name == list).map(|(.., allows)| allows);
-            if names
-                .iter()
-                .all(|name| allows.is_some_and(|allows| !allows(&only, name)))
-            {
+            if names.iter().all(|name| !only.allows(list, name)) {
+                let list = list.key();
                 let spot = place(manifest.1, list, entry);
                 notes.push(Finding::at(
                     manifest.0,
@@ -133,12 +108,12 @@ fn needs(call: &Call, meanings: &Meanings<'_>) -> Vec<Need> {
     match row.name {
         "on" | "gate" => match text(0) {
             Some(name) if matches!(Kind::parse(&name), Some(Kind::Job(_)) | None) => Vec::new(),
-            name => one("events", name),
+            name => one(List::Events, name),
         },
-        "webhook.post" => one("endpoints", text(0)),
-        "secret" => one("secrets", text(0)),
+        "webhook.post" => one(List::Endpoints, text(0)),
+        "secret" => one(List::Secrets, text(0)),
         "http.get" | "http.post" | "http.put" | "http.delete" => {
-            one("http", host(call.arguments.first().map(|(term, _)| term)))
+            one(List::Http, host(call.arguments.first().map(|(term, _)| term)))
         }
         name => {
             let (Some(permission), true) = (row.permission, name.contains(':')) else {
@@ -149,10 +124,10 @@ fn needs(call: &Call, meanings: &Meanings<'_>) -> Vec<Need> {
                 Meaning::Account(id) => id.map(|id| id.to_string()),
                 _ => None,
             };
-            let mut needs = one("accounts", account);
+            let mut needs = one(List::Accounts, account);
             // `actions = ["reply"]`
             if let Some(action) = permission.strip_prefix("actions = [\"") {
-                needs.extend(one("actions", Some(action.trim_end_matches("\"]").to_owned())));
+                needs.extend(one(List::Actions, Some(action.trim_end_matches("\"]").to_owned())));
             }
             needs
         }

@@ -169,7 +169,8 @@ async fn a_plugin_may_do_only_what_it_declares() {
         texts,
         [
             "not_permitted\tplugin.toml does not declare the action 'reply'",
-            "not_permitted\tplugin.toml does not declare the endpoint 'crm'"
+            "not_permitted\tplugin.toml does not declare the endpoint 'crm'; \
+             add to plugin.toml, [permissions]: endpoints = [\"crm\"]"
         ]
     );
 }

@@ -30,6 +30,7 @@ mod http;
 mod kv;
 mod libraries;
 mod limits;
+mod permissions;
 mod sandbox;
 mod secrets;
 mod timers;
