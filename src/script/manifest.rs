@@ -308,7 +308,7 @@ count = { type = "integer" }
         let has = |list, name| may.allows(list, name);
         assert!(has(List::Events, "message") && !has(List::Events, "message.any"));
         assert!(has(List::Endpoints, "crm") && has(List::Endpoints, "account:sales") && !has(List::Endpoints, "other"));
-        assert!(!may.action("reply") && !may.account("sales"));
+        assert!(!may.allows(List::Actions, "reply") && !may.account("sales"));
     }
 
     #[test]

@@ -33,6 +33,11 @@ pub(crate) const SHAPES: &[(&str, &str, &str)] = &[
         "What a service answered; `json` is nil if the body is none.",
     ),
     (
+        "file",
+        "{ mimetype: string, filename: string?, size: number, sha256: string }",
+        "A file that a message carries; its bytes stay outside of the script.",
+    ),
+    (
         "time",
         "{ year: number, month: number, day: number, hour: number, minute: number, second: number, weekday: number, yearday: number, offset: number, zone: string, ms: number }",
         "A time in parts: weekday 1 is Monday, `ms` counts from 1970, `offset` is seconds east of UTC.",

@@ -32,7 +32,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "account:send",
-        signature: "(account, chat: string, text: string | { text: string?, file: any, as: string?, quote: string?, mentions: {string}? }) -> { id: string?, status: string }",
+        signature: "(account, chat: string, text: string | { text: string?, file: (file | { body: string, mimetype: string, filename: string? })?, as: string?, quote: string?, mentions: {string}? }) -> { id: string?, status: string }",
         doc: "Sends a text, or a file with a text beside it, to a chat id or a phone number. `quote` is the id of a message; `file` is one that was downloaded, or `{ body =, mimetype =, filename = }`; `as` is `image`, `video`, `audio`, `voice`, `document` or `sticker`, by the type if it is not given.",
         permission: Some("actions = [\"send\"]"),
         body: Body::Later(|caller, args| Box::pin(send(caller, args))),

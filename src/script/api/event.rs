@@ -20,7 +20,7 @@ use super::{Body, Caller, Desk, Row, account, content, convert};
 pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "message:reply",
-        signature: "(message, text: string | { text: string?, file: any, as: string?, quote: boolean?, mentions: {string}? }) -> { id: string?, status: string }",
+        signature: "(message, text: string | { text: string?, file: (file | { body: string, mimetype: string, filename: string? })?, as: string?, quote: boolean?, mentions: {string}? }) -> { id: string?, status: string }",
         doc: "Answers in the message's chat, as `account:send` does; `quote = true` quotes it.",
         permission: Some("actions = [\"reply\"]"),
         body: Body::Later(|caller, args| Box::pin(reply(caller, args))),

@@ -12,7 +12,7 @@ use super::vocabulary::{self, Entry, FILTER, OBJECTS, class};
 const LUAU: &str = include_str!("luau.lua");
 
 /// Types that have a class of their own.
-const CLASSES: &[&str] = &["message", "event", "account", "bot", "secret", "stop", "answer", "time"];
+const CLASSES: &[&str] = &["message", "event", "account", "bot", "secret", "stop", "answer", "file", "time"];
 
 /// The file.
 pub(super) fn file() -> String {
@@ -272,7 +272,7 @@ mod tests {
         let file = file();
         for line in [
             "---@return wharf.account\nfunction wharf.account(id) end",
-            "---@param text string|{ text: string, quote: boolean?, mentions: string[]? }\n",
+            "---@param text string|{ text: string?, file: (wharf.file|{ body: string, mimetype: string, filename: string? })?, as: string?, quote: boolean?, mentions: string[]? }\n",
             "function message:reply(text) end",
             "---@field sender { id: string?, lid: string?, phone: string?, name: string? }",
             "---@overload fun(event: \"account.ready\", handler: fun(event: wharf.AccountReady): nil)",

@@ -17,6 +17,7 @@ const NAMES: &[(&str, &str)] = &[
     ("secret", "Secret"),
     ("stop", "Stop"),
     ("answer", "Answer"),
+    ("file", "File"),
     ("time", "Time"),
     ("table", "{ [any]: any }"),
     ("handler", "(any) -> any"),

@@ -168,7 +168,7 @@ async fn a_plugin_may_do_only_what_it_declares() {
     assert_eq!(
         texts,
         [
-            "not_permitted\tplugin.toml does not declare the action 'reply'",
+            "not_permitted\tplugin.toml does not declare the action 'reply'; add to plugin.toml, [permissions]: actions = [\"reply\"]",
             "not_permitted\tplugin.toml does not declare the endpoint 'crm'; \
              add to plugin.toml, [permissions]: endpoints = [\"crm\"]"
         ]
