@@ -20,6 +20,7 @@ use crate::simulator;
 use crate::store::Store;
 
 mod demo;
+mod repl;
 
 /// `EX_CONFIG` of sysexits.h: the configuration must change before another start makes sense.
 const EXIT_CONFIG: u8 = 78;
@@ -65,6 +66,13 @@ enum Command {
     Types {
         /// The folder that the editor opens, with scripts/ in it; without it, that of the configuration.
         dir: Option<PathBuf>,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Type Lua into a running script or plugin; reads a pipe as well.
+    Repl {
+        /// The script's name, as `wharf check` and the page /scripts show it: bot for scripts/bot.lua.
+        name: String,
         #[command(flatten)]
         place: Where,
     },
@@ -201,6 +209,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 ExitCode::FAILURE
             })
         }
+        Command::Repl { name, place } => repl::run(&name, &place.sources().load()?).await,
         Command::Types { dir, place } => types(dir, &place),
         Command::Key { command } => key(command).await,
     }

@@ -15,9 +15,13 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::keys::Listed;
+use crate::script::Typed;
 
 /// Time for one question and its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time for a text that a person typed: it may wait for an account, as long as scripts may.
+const TYPED: Duration = Duration::from_secs(15 * 60);
 
 /// The largest answer, in bytes.
 const ANSWER: usize = 4 << 20;
@@ -66,7 +70,17 @@ impl Client {
     ///
     /// Every [`Error`]. An answer that is not 2xx is one.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Error> {
-        let exchange = timeout(PATIENCE, self.exchange(method, path, body));
+        self.ask_within(PATIENCE, method, path, body).await
+    }
+
+    async fn ask_within(
+        &self,
+        time: Duration,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, Error> {
+        let exchange = timeout(time, self.exchange(method, path, body));
         let (status, bytes) = exchange
             .await
             .ok()
@@ -121,6 +135,29 @@ impl Client {
             .ask(Method::POST, "/api/keys", Some(json!({"name": name, "scopes": scopes})))
             .await?;
         read(answer, "key")
+    }
+
+    /// Runs a text in a script.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Error`].
+    pub async fn type_in(&self, name: &str, code: &str) -> Result<Typed, Error> {
+        // A name that a path cannot hold is nobody's.
+        let name: String = name
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || "_-".contains(c) {
+                    c
+                } else {
+                    '_'
+                }
+            })
+            .collect();
+        let body = Some(json!({"code": code}));
+        let path = format!("/api/scripts/{name}/repl");
+        let answer = self.ask_within(TYPED, Method::POST, &path, body).await?;
+        serde_json::from_value(answer).map_err(|_| Error::Unclear)
     }
 
     /// Lists the keys.

@@ -43,7 +43,11 @@ async fn work(shared: Arc<Shared>, slot: Weak<Slot>, runner: Weak<Runner>, mut f
     }
 }
 
-async fn commit(
+/// Commits a run without an event.
+///
+/// # Errors
+/// Why it was not; it is not tried again.
+pub(crate) async fn commit(
     shared: &Arc<Shared>,
     slot: &Arc<Slot>,
     id: &str,
@@ -76,7 +80,7 @@ async fn commit(
                 }
             }
             Err(error) => {
-                tracing::error!(target: "wharf::script", script = &*slot.name, run = id, "a timer's run was not committed: {error}");
+                tracing::error!(target: "wharf::script", script = &*slot.name, run = id, "a run without an event was not committed: {error}");
                 return Err(told(error));
             }
         }
@@ -93,6 +97,11 @@ async fn fail(shared: &Arc<Shared>, slot: &Arc<Slot>, runner: &Weak<Runner>, (id
     let number = runner.map_or(0, |runner| runner.number());
     let mut batch = Batch::default();
     batch.events.extend(error_event(&slot.name, number, None, fault, 1));
+    forget(shared, slot, id, batch).await;
+}
+
+/// Commits a batch, and forgets the sends of a run that will not be repeated.
+pub(crate) async fn forget(shared: &Arc<Shared>, slot: &Arc<Slot>, id: &str, mut batch: Batch) {
     match shared.store.intents_with_prefix(&format!("{}/{id}/", slot.name)).await {
         Ok(intents) => batch
             .intents
@@ -100,6 +109,6 @@ async fn fail(shared: &Arc<Shared>, slot: &Arc<Slot>, runner: &Weak<Runner>, (id
         Err(error) => tracing::warn!(target: "wharf::script", "intents could not be read: {error}"),
     }
     if let Err(error) = shared.store.commit(batch).await {
-        tracing::error!(target: "wharf::script", script = &*slot.name, "a failed timer was not noted: {error}");
+        tracing::error!(target: "wharf::script", script = &*slot.name, "a failed run was not noted: {error}");
     }
 }

@@ -23,6 +23,9 @@ use super::vm::{self, Limits};
 use super::world::World;
 
 mod handover;
+mod repl;
+
+pub(crate) use repl::Typed;
 
 /// Bytes that a source file may have: the compiler is not metered.
 pub(crate) const MAX_SOURCE: usize = 256 * 1024;
@@ -355,17 +358,32 @@ impl Generation {
         wall: std::time::Duration,
         work: impl Future<Output = mlua::Result<T>>,
     ) -> Result<T, Fault> {
+        self.drive_of(&self.source, run, wall, work).await
+    }
+
+    /// [`Generation::drive`], of code that lies in another source.
+    async fn drive_of<T>(
+        &self,
+        source: &Source,
+        run: &Rc<Run>,
+        wall: std::time::Duration,
+        work: impl Future<Output = mlua::Result<T>>,
+    ) -> Result<T, Fault> {
         let current = Current::of(run);
         let work = current.through(self.desk.within(&current, work));
         match self.desk.meter().watch(run.tally(), wall, work).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.fault(&error)),
-            Err(kill) => Err(Fault::killed(kill, &run.tally().place(), &self.source)),
+            Ok(Err(error)) => Err(self.fault_of(&error, source)),
+            Err(kill) => Err(Fault::killed(kill, &run.tally().place(), source)),
         }
     }
 
     fn fault(&self, error: &mlua::Error) -> Fault {
-        let fault = Fault::of(error, &self.source);
+        self.fault_of(error, &self.source)
+    }
+
+    fn fault_of(&self, error: &mlua::Error, source: &Source) -> Fault {
+        let fault = Fault::of(error, source);
         if fault.kind == FaultKind::Memory {
             // Luau stays at the brink until it is told to collect.
             self.lua.gc_collect().ok();

@@ -32,6 +32,7 @@ mod permissions;
 mod queue;
 mod reference;
 mod reload;
+mod repl;
 mod run;
 mod shared;
 mod signature;
@@ -61,6 +62,7 @@ use crate::store::{self, Store};
 use gates::Gates;
 pub use reference::reference;
 use reload::{Reload, Slots};
+pub use repl::{ReplError, Typed};
 use shared::Shared;
 pub use times::Times;
 pub use views::{Problem, ScriptView};
@@ -175,6 +177,7 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Scripts {
     slots: Slots,
+    shared: Arc<Shared>,
     stop: CancellationToken,
     tracker: TaskTracker,
     times: Times,
@@ -217,6 +220,7 @@ impl Scripts {
         tracker.spawn(jobs::run(Arc::clone(&shared)));
         let scripts = Scripts {
             slots,
+            shared: Arc::clone(&shared),
             stop,
             tracker,
             times,

@@ -35,13 +35,19 @@ pub(crate) const SHAPES: &[(&str, &str, &str)] = &[
     (
         "file",
         "{ mimetype: string, filename: string?, size: number, sha256: string }",
-        "A file that a message carries; its bytes stay outside of the script.",
+        "A file that stays outside of the script; `send`, `reply` and `http` take it.",
     ),
     (
         "time",
         "{ year: number, month: number, day: number, hour: number, minute: number, second: number, weekday: number, yearday: number, offset: number, zone: string, ms: number }",
         "A time in parts: weekday 1 is Monday, `ms` counts from 1970, `offset` is seconds east of UTC.",
     ),
+];
+
+/// Types that are named elsewhere: of the language, and objects of the API.
+#[cfg(test)]
+pub(crate) const NAMES: &[&str] = &[
+    "string", "number", "boolean", "any", "table", "handler", "event", "message", "account", "secret", "stop", "bot",
 ];
 
 /// Reads a signature; `None` if it is not in the notation.
@@ -210,6 +216,14 @@ mod tests {
             let parsed = parse(row.signature).unwrap_or_else(|| panic!("{}: {}", row.name, row.signature));
             let is_function = matches!(parsed, Type::Function { .. });
             assert_eq!(is_function, !matches!(row.body, Body::Value(_)), "{}", row.name);
+            // Types that editors are told of under this name, and no other.
+            let words = row
+                .signature
+                .split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | ':'));
+            for word in words.filter(|word| !word.is_empty() && !word.ends_with(':')) {
+                let known = NAMES.contains(&word) || SHAPES.iter().any(|(name, ..)| *name == word);
+                assert!(known, "{}: no type '{word}'", row.name);
+            }
         }
         for (name, shape, _) in SHAPES {
             assert!(parse(shape).and_then(|shape| shape.fields()).is_some(), "{name}");

@@ -176,6 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "nothing runs in it")]
     fn luau_itself_takes_the_definitions() {
         let lua = mlua::Lua::new();
         // Only a definition file may declare; as a local it is the same syntax.
