@@ -7,6 +7,7 @@ mod jobs;
 mod limits;
 mod queue;
 mod recorder;
+mod reloads;
 mod runs;
 mod stuck;
 mod timers;
