@@ -20,6 +20,7 @@ use crate::simulator;
 use crate::store::Store;
 
 mod demo;
+mod plugin;
 
 /// `EX_CONFIG` of sysexits.h: the configuration must change before another start makes sense.
 const EXIT_CONFIG: u8 = 78;
@@ -67,6 +68,11 @@ enum Command {
         dir: Option<PathBuf>,
         #[command(flatten)]
         place: Where,
+    },
+    /// Add, list and remove plugins.
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::Command,
     },
     /// Make, list and revoke keys for the admin.
     Key {
@@ -202,6 +208,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             })
         }
         Command::Types { dir, place } => types(dir, &place),
+        Command::Plugin { command } => plugin::run(command),
         Command::Key { command } => key(command).await,
     }
 }
