@@ -20,6 +20,7 @@ use crate::simulator;
 use crate::store::Store;
 
 mod demo;
+mod plugin;
 mod repl;
 
 /// `EX_CONFIG` of sysexits.h: the configuration must change before another start makes sense.
@@ -75,6 +76,11 @@ enum Command {
         name: String,
         #[command(flatten)]
         place: Where,
+    },
+    /// Add, list and remove plugins.
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::Command,
     },
     /// Make, list and revoke keys for the admin.
     Key {
@@ -211,6 +217,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Repl { name, place } => repl::run(&name, &place.sources().load()?).await,
         Command::Types { dir, place } => types(dir, &place),
+        Command::Plugin { command } => plugin::run(command),
         Command::Key { command } => key(command).await,
     }
 }

@@ -1,6 +1,7 @@
 //! What lies in `scripts/` and `plugins/`: which files are scripts, and under which terms each would be loaded.
 //!
-//! In: the folders and the configuration. Out: a [`Plan`] or a [`Problem`] for each name. Must not load anything.
+//! In: the folders, what was accepted of the plugins, and the configuration. Out: a [`Plan`] or a [`Problem`] for each name.
+//! Must not load anything.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -18,6 +19,7 @@ use super::host::Plan;
 use super::library::gather;
 use super::manifest::Manifest;
 use super::permissions::Permissions;
+use super::pins::{self, Content, Pin, Pins};
 use super::slot::Origins;
 use super::views::Problem;
 use super::vm::Limits;
@@ -45,6 +47,8 @@ pub(crate) struct Refused {
     pub(crate) message: String,
     /// The file is there but cannot be read, for now perhaps: what it says is not known.
     pub(crate) unread: bool,
+    /// It may not run at all: what is in force of it must go.
+    pub(crate) out: bool,
 }
 
 impl Refused {
@@ -63,6 +67,7 @@ impl Found {
                 line,
                 message,
                 unread: false,
+                out: false,
             }),
         }
     }
@@ -76,6 +81,7 @@ impl Found {
                 message: format!("cannot be read: {error}"),
                 // One that is not there is no riddle.
                 unread: error.kind() != io::ErrorKind::NotFound,
+                out: false,
             }),
         }
     }
@@ -101,9 +107,12 @@ pub(crate) fn look(config: &Config) -> Looked {
         let script = read_script(&config.scripts.dir, &stem, &host, config.script.get(&stem));
         found.insert(stem, script);
     }
+    let pins = Pins::read(&config.scripts.plugins);
     for name in &config.scripts.enabled {
         let given = config.plugins.get(name);
-        let plugin = read_plugin(&config.scripts.plugins, name, &host, given);
+        let plugin = accepted(&pins, &config.scripts.plugins, name, || {
+            read_plugin(&config.scripts.plugins, name, &host, given)
+        });
         if found.contains_key(name) {
             // The names would share a position and a kv space. Shown under a name that no script can have.
             let file = shown(&config.scripts.plugins.join(name).join("main.lua"));
@@ -115,6 +124,59 @@ pub(crate) fn look(config: &Config) -> Looked {
         found.insert(name.clone(), plugin);
     }
     Looked { found, unread }
+}
+
+/// What `read` finds of a plugin, if it was accepted and is what was accepted.
+fn accepted(pins: &Result<Pins, String>, dir: &Path, name: &str, read: impl Fn() -> Found) -> Found {
+    let folder = dir.join(name);
+    let refuse = |message: String| Found::refused(Origins::Plugin, shown(&folder), None, message);
+    let pins = match pins {
+        Ok(pins) => pins,
+        Err(error) => {
+            let message = format!("it is not known what was accepted: {error}");
+            return Found::refused(Origins::Plugin, shown(&dir.join(pins::FILE)), None, message);
+        }
+    };
+    let command = format!("`wharf plugin add {}`", shown(&folder));
+    let pin = match pins.0.get(name) {
+        Some(Pin::Own { .. }) => return read(),
+        Some(pin) => pin,
+        None => {
+            let mut found = read();
+            if found.plan.is_ok() {
+                found = refuse(format!(
+                    "it was not added: run {command} to see what it may do and let it run"
+                ));
+            }
+            if let Err(refused) = &mut found.plan {
+                refused.out = true;
+            }
+            return found;
+        }
+    };
+    let before = Content::read(&folder);
+    let found = read();
+    if found.plan.is_err() {
+        return found;
+    }
+    let mut found = match (before, Content::read(&folder)) {
+        (Ok(before), Ok(after)) if before == after => match pin.changes(&after) {
+            changes if changes.is_empty() => return found,
+            changes => {
+                let changes = pins::named(&changes);
+                return refuse(format!(
+                    "changed since it was added: {changes}; run {command} to look at it and accept it"
+                ));
+            }
+        },
+        (Ok(_), Ok(_)) => refuse("it changes while it is read".to_owned()),
+        (Err(error), _) | (_, Err(error)) => refuse(error),
+    };
+    if let Err(refused) = &mut found.plan {
+        // Perhaps for now only.
+        refused.unread = true;
+    }
+    found
 }
 
 /// The names of the scripts in a folder; none if it is not there.
@@ -139,7 +201,7 @@ pub(crate) fn script_stem(file: &str) -> Option<&str> {
 }
 
 /// Whether a name can be a script's: it is part of keys and of lines of the log.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name
             .bytes()

@@ -21,6 +21,12 @@ pub(crate) const API: u32 = 1;
 /// A plugin's manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
+    /// Its name, which its folder has as well.
+    pub(crate) name: String,
+    /// As its author counts.
+    pub(crate) version: String,
+    /// What it is for.
+    pub(crate) description: String,
     /// What it may do.
     pub(crate) permissions: Permissions,
     limits: LowerLimits,
@@ -40,11 +46,9 @@ pub(crate) struct ManifestError {
 #[serde(deny_unknown_fields)]
 struct Written {
     name: String,
-    #[expect(dead_code, reason = "read by people in the file")]
     version: String,
     api: u32,
     #[serde(default)]
-    #[expect(dead_code, reason = "read by people in the file")]
     description: String,
     #[serde(default)]
     permissions: Declared,
@@ -191,6 +195,9 @@ impl Manifest {
             }
         }
         Ok(Self {
+            name: written.name,
+            version: written.version,
+            description: written.description,
             permissions: Permissions::Declared(written.permissions),
             limits,
             config: written.config,

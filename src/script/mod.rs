@@ -29,6 +29,8 @@ mod live;
 mod manifest;
 mod meter;
 mod permissions;
+mod pins;
+pub mod plugins;
 mod queue;
 mod reference;
 mod reload;

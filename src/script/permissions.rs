@@ -108,6 +108,30 @@ impl Permissions {
         format!("plugin.toml does not declare the {word} '{name}'; add to plugin.toml, [permissions]: {key} = {line}")
     }
 
+    /// What it may do in plain words, a line for each; nothing if it may do nothing.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let Permissions::Declared(declared) = self else {
+            return vec!["do everything".to_owned()];
+        };
+        let all = |list: &[String]| match list.iter().any(|entry| entry == "*") {
+            true => "all".to_owned(),
+            false => list.join(", "),
+        };
+        let lists = [
+            (List::Events, "be told of these events"),
+            (List::Accounts, "see the events of these accounts, and act on them"),
+            (List::Actions, "do this"),
+            (List::Endpoints, "post to these endpoints"),
+            (List::Http, "call these hosts"),
+            (List::Secrets, "use these secrets"),
+        ];
+        let declared = lists.into_iter().map(|(list, words)| (declared.of(list), words));
+        declared
+            .filter(|(list, _)| !list.is_empty())
+            .map(|(list, words)| format!("{words}: {}", all(list)))
+            .collect()
+    }
+
     /// Whether an event may be shown to it: what belongs to no account, or to one that it may see.
     pub(crate) fn sees(&self, event: &Event) -> bool {
         event.account.as_ref().is_none_or(|id| self.account(id.as_str()))

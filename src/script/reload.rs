@@ -120,7 +120,12 @@ impl Reload {
             }
             match &there.plan {
                 Ok(plan) => loads.push((slot, plan.clone())),
-                Err(refused) => slot.refuse(refused.problem()),
+                Err(refused) => {
+                    if refused.out && slot.current().is_some() {
+                        slot.withdraw();
+                    }
+                    slot.refuse(refused.problem());
+                }
             }
         }
         self.unread.retain(|name| found.contains_key(name));

@@ -13,6 +13,7 @@ mod journey;
 mod keys;
 mod layers;
 mod page;
+mod plugins;
 mod repl;
 mod script;
 mod script_tools;

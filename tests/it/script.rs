@@ -5,6 +5,7 @@ mod edits;
 mod gates;
 mod jobs;
 mod limits;
+mod plugins;
 mod queue;
 mod recorder;
 mod reloads;

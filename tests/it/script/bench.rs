@@ -94,6 +94,35 @@ impl Bench {
         std::fs::write(self.path(name), text).unwrap();
     }
 
+    /// Writes a plugin that may do all that these tests do, and is the owner's own: it runs as it is.
+    pub(super) fn plugin(&self, name: &str, more: &str, main: &str) {
+        self.plugin_of_others(name, more, main);
+        let lock = self.dir.path().join("plugins/plugins.lock");
+        let mut text = std::fs::read_to_string(&lock).unwrap_or_default();
+        text.push_str(&format!("[{name}]\nown = true\n"));
+        std::fs::write(lock, text).unwrap();
+    }
+
+    /// As [`Bench::plugin`], but nobody has added it.
+    pub(super) fn plugin_of_others(&self, name: &str, more: &str, main: &str) {
+        let folder = self.dir.path().join("plugins").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let manifest = format!(
+            "name = '{name}'\nversion = '0.1.0'\napi = 1\n[permissions]\nevents = ['*']\naccounts = ['*']
+actions = ['reply', 'send']\n{more}"
+        );
+        std::fs::write(folder.join("plugin.toml"), manifest).unwrap();
+        std::fs::write(folder.join("main.lua"), main).unwrap();
+    }
+
+    /// Runs `wharf` in the folder of this host; answers what it says if it does it.
+    pub(super) fn wharf(&self, arguments: &[&str]) -> String {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wharf"));
+        let ran = command.args(arguments).current_dir(self.dir.path()).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).unwrap()
+    }
+
     /// Puts a new `config.toml` in force.
     pub(super) fn configure(&self, text: &str) {
         self.config.send_replace(Arc::new(config(&self.dir, text)));

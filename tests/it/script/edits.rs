@@ -125,13 +125,11 @@ async fn a_change_of_settings_loads_only_the_script_that_has_them() {
         "wharf.on('message', function(msg) msg:reply(wharf.config.word .. ' ' .. msg.body) end)",
     );
     bench.write("two", &answers("two"));
-    let plugin = bench.dir.path().join("plugins/greeter");
-    std::fs::create_dir_all(&plugin).unwrap();
-    let manifest = "name = 'greeter'\nversion = '0.1.0'\napi = 1\n[permissions]\nevents = ['message']\naccounts = ['*']
-actions = ['reply']\n[config]\nhello = { type = 'string', default = 'hello' }\n";
-    std::fs::write(plugin.join("plugin.toml"), manifest).unwrap();
-    let main = "wharf.on('message', { match = 'greet' }, function(msg) msg:reply(wharf.config.hello) end)";
-    std::fs::write(plugin.join("main.lua"), main).unwrap();
+    bench.plugin(
+        "greeter",
+        "[config]\nhello = { type = 'string', default = 'hello' }\n",
+        "wharf.on('message', { match = 'greet' }, function(msg) msg:reply(wharf.config.hello) end)",
+    );
     bench.configure("[script.one]\nword = 'first'\n[plugins.greeter]\n");
     bench.start().await;
     bench.message("a@c.us", "greet").await;
