@@ -19,6 +19,7 @@ use crate::script;
 use crate::simulator;
 use crate::store::Store;
 
+mod dead;
 mod demo;
 mod plugin;
 mod repl;
@@ -81,6 +82,11 @@ enum Command {
     Plugin {
         #[command(subcommand)]
         command: plugin::Command,
+    },
+    /// List the runs of scripts that were given up, and start one again.
+    Dead {
+        #[command(subcommand)]
+        command: dead::Command,
     },
     /// Make, list and revoke keys for the admin.
     Key {
@@ -218,6 +224,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Repl { name, place } => repl::run(&name, &place.sources().load()?).await,
         Command::Types { dir, place } => types(dir, &place),
         Command::Plugin { command } => plugin::run(command),
+        Command::Dead { command } => dead::run(command).await,
         Command::Key { command } => key(command).await,
     }
 }

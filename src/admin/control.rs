@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::keys::Listed;
-use crate::script::Typed;
+use crate::script::{DeadView, Typed};
 
 /// Time for one question and its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -158,6 +158,26 @@ impl Client {
         let path = format!("/api/scripts/{name}/repl");
         let answer = self.ask_within(TYPED, Method::POST, &path, body).await?;
         serde_json::from_value(answer).map_err(|_| Error::Unclear)
+    }
+
+    /// Lists the dead runs of all scripts.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Error`].
+    pub async fn dead_runs(&self) -> Result<Vec<DeadView>, Error> {
+        read(self.ask(Method::GET, "/api/scripts/dead", None).await?, "runs")
+    }
+
+    /// Starts a dead run again and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Error`].
+    pub async fn run_dead(&self, id: &str) -> Result<(), Error> {
+        let plain: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let path = format!("/api/scripts/dead/{plain}/run");
+        self.ask_within(TYPED, Method::POST, &path, None).await.map(|_| ())
     }
 
     /// Lists the keys.

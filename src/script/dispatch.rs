@@ -13,12 +13,14 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::event::Event;
 use crate::store::{Batch, Error as StoreError, FailedRun};
 
+use super::dead::{Revival, next};
 use super::finish::lane;
 use super::gates::Gates;
 use super::live::now;
 use super::shared::Shared;
 use super::slot::Slot;
 
+mod dead;
 mod runs;
 
 /// Runs of one script that are at work at a time.
@@ -50,8 +52,16 @@ pub(crate) struct Dispatch {
     commits: AtomicU64,
 }
 
+/// An event in its lane.
+struct Turn {
+    offset: u64,
+    event: Arc<Event>,
+    /// It is a dead run's, which is run again.
+    revival: Option<Revival>,
+}
+
 struct Lanes {
-    waiting: HashMap<String, VecDeque<(u64, Arc<Event>)>>,
+    waiting: HashMap<String, VecDeque<Turn>>,
     open: usize,
     done: mpsc::Sender<String>,
 }
@@ -103,6 +113,7 @@ impl Dispatch {
         let mut head = self.shared.store.head();
         let mut failed = self.failed_runs().await;
         let mut cursor = self.slot.position().map_or(0, |position| position.mark);
+        let mut dead = self.slot.revivals().listen();
         loop {
             while let Ok(key) = finished.try_recv() {
                 self.follow(lanes, key, &mut failed);
@@ -130,6 +141,7 @@ impl Dispatch {
                     let Some(key) = key else { return };
                     self.follow(lanes, key, &mut failed);
                 }
+                Some(revival) = next(&mut dead) => self.take_dead(lanes, revival, &mut failed),
                 changed = head.changed(), if lanes.open < WINDOW => {
                     if changed.is_err() {
                         return;
@@ -157,7 +169,26 @@ impl Dispatch {
         let key = lane(&event);
         lanes.open += 1;
         let queue = lanes.waiting.entry(key.clone()).or_default();
-        queue.push_back((offset, event));
+        queue.push_back(Turn {
+            offset,
+            event,
+            revival: None,
+        });
+        if queue.len() == 1 {
+            self.begin(lanes, key, failed);
+        }
+    }
+
+    /// Takes a dead run into the lane of its event, behind what is there.
+    fn take_dead(self: &Arc<Self>, lanes: &mut Lanes, revival: Revival, failed: &mut HashMap<u64, FailedRun>) {
+        let key = lane(&revival.event);
+        lanes.open += 1;
+        let queue = lanes.waiting.entry(key.clone()).or_default();
+        queue.push_back(Turn {
+            offset: revival.dead.offset,
+            event: Arc::clone(&revival.event),
+            revival: Some(revival),
+        });
         if queue.len() == 1 {
             self.begin(lanes, key, failed);
         }
@@ -199,15 +230,19 @@ impl Dispatch {
     }
 
     /// Begins the first run of a lane.
-    fn begin(self: &Arc<Self>, lanes: &Lanes, key: String, failed: &mut HashMap<u64, FailedRun>) {
-        let Some((offset, event)) = lanes.waiting.get(&key).and_then(|queue| queue.front()).cloned() else {
+    fn begin(self: &Arc<Self>, lanes: &mut Lanes, key: String, failed: &mut HashMap<u64, FailedRun>) {
+        let Some(turn) = lanes.waiting.get_mut(&key).and_then(VecDeque::front_mut) else {
             return;
         };
+        let (offset, event, revival) = (turn.offset, Arc::clone(&turn.event), turn.revival.take());
         let before = failed.remove(&offset);
         let (dispatch, done) = (Arc::clone(self), lanes.done.clone());
         self.shared.tracker.spawn_on(
             async move {
-                dispatch.see_through(offset, &event, before).await;
+                match revival {
+                    None => dispatch.see_through(offset, &event, before).await,
+                    Some(revival) => dispatch.revive(revival).await,
+                }
                 // The reader is gone when the script is.
                 done.send(key).await.ok();
             },

@@ -10,6 +10,7 @@
 mod api;
 pub mod check;
 mod cron;
+mod dead;
 mod dispatch;
 mod error;
 mod fields;
@@ -61,6 +62,7 @@ use crate::event::AccountId;
 use crate::http;
 use crate::store::{self, Store};
 
+pub use dead::{DeadError, DeadView, listed as dead_runs};
 use gates::Gates;
 pub use reference::reference;
 use reload::{Reload, Slots};

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::store::Position;
 
+use super::dead::Revivals;
 use super::error::{Fault, FaultKind};
 use super::fired::commit_all;
 use super::flood::Flood;
@@ -56,6 +57,7 @@ pub(crate) struct Slot {
     rebuilding: tokio::sync::Mutex<()>,
     position: Mutex<Option<Position>>,
     flood: Arc<Flood>,
+    revivals: Revivals,
 }
 
 /// What a kill came to.
@@ -90,7 +92,13 @@ impl Slot {
             rebuilding: tokio::sync::Mutex::default(),
             position: Mutex::default(),
             flood: Arc::default(),
+            revivals: Revivals::default(),
         })
+    }
+
+    /// Dead runs that are to be run again.
+    pub(crate) fn revivals(&self) -> &Revivals {
+        &self.revivals
     }
 
     /// The generation in force.

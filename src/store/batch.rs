@@ -53,6 +53,8 @@ pub struct Batch {
     pub tries: Vec<(String, u64, Option<FailedRun>)>,
     /// Runs that were given up.
     pub dead_runs: Vec<DeadRun>,
+    /// Ids of dead runs that ended well after all, or that nobody wants any more.
+    pub revived: Vec<String>,
     /// Journal offset, and what the gates said of it.
     pub verdicts: Vec<(u64, Verdict)>,
     /// Send intents by key; `None` removes.
@@ -80,6 +82,7 @@ impl Batch {
             && self.positions.is_empty()
             && self.tries.is_empty()
             && self.dead_runs.is_empty()
+            && self.revived.is_empty()
             && self.verdicts.is_empty()
             && self.intents.is_empty()
             && self.accounts.is_empty()
@@ -103,6 +106,7 @@ impl Batch {
             + self.positions.len()
             + self.tries.len()
             + self.dead_runs.len()
+            + self.revived.len()
             + self.verdicts.len()
             + self.intents.len()
             + self.accounts.len() * 2

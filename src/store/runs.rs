@@ -19,7 +19,7 @@ pub struct FailedRun {
     pub error: String,
 }
 
-/// A run that was given up.
+/// A run that was given up; kept for 15 days, as long as the intents by which it would not send twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadRun {
     /// Its id, made by the one who gives it up.
@@ -50,7 +50,7 @@ pub(super) fn stage(
     layer: &mut Layer<'_>,
     positions: &[(String, super::Position)],
     tries: &[(String, u64, Option<FailedRun>)],
-    dead_runs: &[DeadRun],
+    (dead_runs, revived): (&[DeadRun], &[String]),
     verdicts: &[(u64, Verdict)],
 ) -> Result<(), Error> {
     for (script, position) in positions {
@@ -61,6 +61,9 @@ pub(super) fn stage(
     }
     for run in dead_runs {
         layer.put(Table::DeadRuns.named(&run.id)?, run)?;
+    }
+    for id in revived {
+        layer.delete(Table::DeadRuns.named(id)?)?;
     }
     for (offset, verdict) in verdicts {
         layer.put(Table::Verdicts.numbered(*offset), verdict)?;

@@ -87,7 +87,7 @@ pub(super) fn stage(disk: &Disk, group: &Rows, head: Head, batch: Batch, now: i6
         &mut layer,
         &batch.positions,
         &batch.tries,
-        &batch.dead_runs,
+        (&batch.dead_runs, &batch.revived),
         &batch.verdicts,
     )?;
     keys::stage(&mut layer, batch.keys)?;

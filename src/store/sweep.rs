@@ -8,6 +8,7 @@
 //! | compared ids, page marks | 15 days after their commit |
 //! | kv | when expired |
 //! | intents with `keep_until` | then if answered, 15 days later if not |
+//! | dead runs | 15 days after they were given up |
 //! | verdicts | when every position has passed them |
 
 use serde::de::IgnoredAny;
@@ -15,6 +16,7 @@ use serde::de::IgnoredAny;
 use super::intents::Intent;
 use super::layout::{self, Table};
 use super::marks::{KEEP_MS, Mark};
+use super::runs::DeadRun;
 use super::stage::Layer;
 use super::{Error, Position, kv, record};
 
@@ -24,11 +26,12 @@ const LOOK: usize = 256;
 /// Rows deleted in one step; with the head, and with further parts of large ones, well below what a commit may hold.
 const DELETE: usize = 60;
 
-const ORDER: [Table; 5] = [
+const ORDER: [Table; 6] = [
     Table::Seen,
     Table::PageMarks,
     Table::Kv,
     Table::Intents,
+    Table::DeadRuns,
     Table::Verdicts,
 ];
 
@@ -81,6 +84,7 @@ fn is_over(table: Table, key: &[u8], payload: &[u8], now: i64, passed: u64) -> R
             let grace = if intent.answer.is_some() { 0 } else { KEEP_MS };
             intent.keep_until.is_some_and(|until| until.saturating_add(grace) < now)
         }
+        Table::DeadRuns => record::from_json::<DeadRun>(key, payload)?.at.saturating_add(KEEP_MS) < now,
         Table::Verdicts => layout::number_of(key)? < passed,
         _ => false,
     })

@@ -1,6 +1,7 @@
 //! Scripts over the real store, real files and real VMs; only the accounts are recorded instead of driven.
 
 mod bench;
+mod dead;
 mod edits;
 mod gates;
 mod jobs;

@@ -32,17 +32,35 @@ const KEEP_DEAD_MS: i64 = 15 * 24 * 60 * 60 * 1000;
 
 /// What is known of a run from its tries so far.
 #[derive(Default)]
-struct SoFar {
+pub(super) struct SoFar {
     /// Tries that failed.
-    tries: u32,
+    pub(super) tries: u32,
     /// Commits that conflicted since the last failure.
-    conflicts: u32,
+    pub(super) conflicts: u32,
     /// Whether a try was ever begun, here or by a host that is gone.
-    begun: bool,
+    pub(super) begun: bool,
+}
+
+/// What a run is of.
+pub(super) enum Subject {
+    /// The event at this offset, whose turn it is.
+    Live(u64),
+    /// The dead run of this id, which the position has passed.
+    Dead(String),
+}
+
+impl Subject {
+    /// What the position passes with its commit.
+    fn offset(&self) -> Option<u64> {
+        match self {
+            Subject::Live(offset) => Some(*offset),
+            Subject::Dead(_) => None,
+        }
+    }
 }
 
 /// How one try of a run ended.
-enum Tried {
+pub(super) enum Tried {
     Finished,
     /// Through no fault of its own: it starts again after this time.
     NotBegun(Duration),
@@ -115,8 +133,21 @@ impl Dispatch {
                 return Tried::Finished;
             }
             let nothing = Ran::of(Effects::default());
-            return self.commit(offset, event, nothing, &runner, so_far).await;
+            return self
+                .commit(&Subject::Live(offset), event, nothing, &runner, so_far)
+                .await;
         }
+        self.work_on(&Subject::Live(offset), event, runner, so_far).await
+    }
+
+    /// One try of all handlers, to its commit.
+    pub(super) async fn work_on(
+        &self,
+        subject: &Subject,
+        event: &Arc<Event>,
+        runner: Arc<Runner>,
+        so_far: &mut SoFar,
+    ) -> Tried {
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
             return Tried::AT_ONCE;
         };
@@ -124,7 +155,7 @@ impl Dispatch {
         let work = Work::Handlers { any_age: so_far.begun };
         let ran = runner.run(event, work, place).await;
         match ran {
-            Ok(Ok(ran)) => self.commit(offset, event, ran, &runner, so_far).await,
+            Ok(Ok(ran)) => self.commit(subject, event, ran, &runner, so_far).await,
             Ok(Err(fault)) => Tried::Failed(runner, fault),
             Err(_) => {
                 so_far.begun = true;
@@ -154,9 +185,9 @@ impl Dispatch {
     }
 
     /// The one commit of a run.
-    async fn commit(
+    pub(super) async fn commit(
         &self,
-        offset: u64,
+        subject: &Subject,
         event: &Event,
         mut ran: Ran,
         runner: &Arc<Runner>,
@@ -168,11 +199,18 @@ impl Dispatch {
         let committed = loop {
             let mut batch = Batch::default();
             keep(&mut batch, &self.slot.name, Some(event), ran.effects.clone());
-            if begun {
-                self.forget_intents(&mut batch, event).await;
-                batch.tries.push((self.slot.name.to_string(), offset, None));
+            match subject {
+                Subject::Live(offset) if begun => {
+                    self.forget_intents(&mut batch, event).await;
+                    batch.tries.push((self.slot.name.to_string(), *offset, None));
+                }
+                Subject::Live(_) => {}
+                Subject::Dead(id) => {
+                    self.forget_intents(&mut batch, event).await;
+                    batch.revived.push(id.clone());
+                }
             }
-            match self.commit_position(batch, Some(offset)).await {
+            match self.commit_position(batch, subject.offset()).await {
                 Err(StoreError::Conflict { space, key }) if updates < UPDATES => {
                     updates += 1;
                     match ran.update_again(&key).await {
@@ -203,7 +241,7 @@ impl Dispatch {
             Err(StoreError::Closed) => Tried::NotBegun(STORE_PAUSE),
             Err(error) if error.is_transient() => {
                 tracing::error!(target: "wharf::script", script = &*self.slot.name, "a run was not committed: {error}");
-                if self.is_committed(offset).await {
+                if self.is_committed(subject).await {
                     ran.committed();
                     Tried::Finished
                 } else {
@@ -299,13 +337,22 @@ impl Dispatch {
     }
 
     /// After a commit whose fate is not known: waits for the store and looks.
-    async fn is_committed(&self, offset: u64) -> bool {
+    async fn is_committed(&self, subject: &Subject) -> bool {
         loop {
-            match self.shared.store.position(&self.slot.name).await {
-                Ok(position) => {
-                    let kept = position.is_some_and(|position: Position| position.is_finished(offset));
-                    if kept {
-                        self.slot.advance(|position| position.finish(offset));
+            let kept = match subject {
+                Subject::Live(offset) => {
+                    let position = self.shared.store.position(&self.slot.name).await;
+                    position.map(|position| position.is_some_and(|position: Position| position.is_finished(*offset)))
+                }
+                Subject::Dead(id) => {
+                    let dead = self.shared.store.dead_runs().await;
+                    dead.map(|dead| !dead.iter().any(|run| run.id == *id))
+                }
+            };
+            match kept {
+                Ok(kept) => {
+                    if let (true, Subject::Live(offset)) = (kept, subject) {
+                        self.slot.advance(|position| position.finish(*offset));
                     }
                     return kept;
                 }

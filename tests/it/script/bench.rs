@@ -36,7 +36,7 @@ pub(super) struct Bench {
     pub(super) store: Store,
     pub(super) host: Arc<Recorder>,
     config: watch::Sender<Arc<Config>>,
-    scripts: Option<Scripts>,
+    pub(super) scripts: Option<Scripts>,
     pub(super) times: Times,
 }
 

@@ -1,0 +1,113 @@
+//! Dead runs that are listed and started again.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wharf::script::DeadError;
+
+use super::bench::Bench;
+
+const BROKEN: &str = "wharf.on('message', { match = 'order' }, function(msg)
+    msg:reply('got it')
+    wharf.kv.incr('orders')
+    wharf.webhook.post('crm', msg.body)
+    error('no stock')
+end)
+wharf.on('message', { match = 'other' }, function(msg) msg:reply('other') end)";
+
+async fn with_a_dead_run() -> (Bench, String) {
+    let mut bench = Bench::empty();
+    bench.write("bot", BROKEN);
+    bench.times.retries = [Duration::from_millis(1); 4];
+    bench.start().await;
+    bench.message("a@c.us", "order 7").await;
+    let dead = async {
+        while bench.store.dead_runs().await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(super::bench::PATIENCE, dead).await.unwrap();
+    let listed = bench.scripts.as_ref().unwrap().dead_runs(Some("bot")).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    let run = &listed[0];
+    assert_eq!((run.script.as_str(), run.event.as_deref()), ("bot", Some("message")));
+    assert_eq!(
+        (run.account.as_deref(), run.chat.as_deref()),
+        (Some("sales"), Some("a@c.us"))
+    );
+    assert_eq!(run.error, "scripts/bot.lua:5: no stock");
+    let id = run.id.clone();
+    (bench, id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_run_that_is_started_again_does_what_it_had_not_done_and_sends_nothing_twice() {
+    let (bench, id) = with_a_dead_run().await;
+    assert_eq!(bench.kv("bot", "orders").await, None, "nothing of a failed run is kept");
+    // Still broken: it stays, and says why.
+    let scripts = bench.scripts.clone().unwrap();
+    let failed = scripts.run_dead(&id).await.unwrap_err();
+    assert_eq!(failed.to_string(), "scripts/bot.lua:5: no stock");
+    assert_eq!(scripts.dead_runs(None).await.unwrap().len(), 1);
+
+    bench.write("bot", &BROKEN.replace("    error('no stock')\n", ""));
+    bench.until_view("bot", |view| view.generation == 2).await;
+    scripts.run_dead(&id).await.unwrap();
+    assert_eq!(bench.kv("bot", "orders").await, Some(json!(1)));
+    assert_eq!(bench.store.deliveries(10).await.unwrap().len(), 1);
+    assert_eq!(bench.host.texts(), ["got it"], "it was sent in the first try");
+    assert!(scripts.dead_runs(None).await.unwrap().is_empty());
+    let gone = scripts.run_dead(&id).await.unwrap_err();
+    assert!(matches!(gone, DeadError::Unknown(_)), "{gone}");
+    // The position and the intents are as if it had ended well at once.
+    assert!(bench.store.intents_with_prefix("bot/").await.unwrap().is_empty());
+    bench.message("a@c.us", "other").await;
+    bench.host.until_text("other").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_run_waits_for_its_turn_in_its_chat() {
+    let (bench, id) = with_a_dead_run().await;
+    bench.write(
+        "bot",
+        &BROKEN.replace("    error('no stock')\n", "    msg:reply('done')\n"),
+    );
+    bench.until_view("bot", |view| view.generation == 2).await;
+    let held = bench.host.hold("other");
+    bench.message("a@c.us", "other").await;
+    bench.host.until_asked(2).await;
+    let scripts = bench.scripts.clone().unwrap();
+    let tasks = tokio_util::task::TaskTracker::new();
+    let revived = tasks.spawn(async move { scripts.run_dead(&id).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!revived.is_finished(), "another message of its chat is being worked on");
+    assert!(!bench.host.texts().contains(&"done".to_owned()));
+    held.notify_one();
+    revived.await.unwrap().unwrap();
+    let texts = bench.host.texts();
+    assert_eq!(texts, ["got it", "other", "done"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_run_of_a_script_that_is_gone_or_handles_it_no_more_is_told() {
+    let (bench, id) = with_a_dead_run().await;
+    let scripts = bench.scripts.clone().unwrap();
+    bench.write("bot", "wharf.on('message', { match = 'never' }, function() end)");
+    bench.until_view("bot", |view| view.generation == 2).await;
+    std::fs::rename(bench.path("bot"), bench.dir.path().join("away")).unwrap();
+    let gone = async {
+        while bench.view("bot").is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(super::bench::PATIENCE, gone).await.unwrap();
+    let refused = scripts.run_dead(&id).await.unwrap_err();
+    assert!(matches!(refused, DeadError::NoScript(_)), "{refused}");
+    std::fs::rename(bench.dir.path().join("away"), bench.path("bot")).unwrap();
+    bench.until_view("bot", |view| view.state == "running").await;
+    scripts.run_dead(&id).await.unwrap();
+    assert!(
+        scripts.dead_runs(None).await.unwrap().is_empty(),
+        "nothing was left to do"
+    );
+}
