@@ -64,6 +64,15 @@ enum Command {
         #[command(flatten)]
         place: Where,
     },
+    /// Begin a script or a plugin, with a test.
+    New {
+        /// What to begin.
+        what: Begin,
+        /// Its name: of the file in scripts/, or of the folder in plugins/.
+        name: String,
+        #[command(flatten)]
+        place: Where,
+    },
     /// Write files by which editors know the API: scripts/.types and .luarc.json.
     Types {
         /// The folder that the editor opens, with scripts/ in it; without it, that of the configuration.
@@ -93,6 +102,15 @@ enum Command {
         #[command(subcommand)]
         command: KeyCommand,
     },
+}
+
+/// What `wharf new` begins.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Begin {
+    /// A file in scripts/, your own.
+    Script,
+    /// A folder in plugins/, made to be shared.
+    Plugin,
 }
 
 /// Where configuration and data are.
@@ -221,12 +239,28 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 ExitCode::FAILURE
             })
         }
+        Command::New { what, name, place } => begin(what, &name, &place),
         Command::Repl { name, place } => repl::run(&name, &place.sources().load()?).await,
         Command::Types { dir, place } => types(dir, &place),
         Command::Plugin { command } => plugin::run(command),
         Command::Dead { command } => dead::run(command).await,
         Command::Key { command } => key(command).await,
     }
+}
+
+fn begin(what: Begin, name: &str, place: &Where) -> anyhow::Result<ExitCode> {
+    let scripts = place.sources().load()?.scripts;
+    let start = match what {
+        Begin::Script => script::start::Start::Script,
+        Begin::Plugin => script::start::Start::Plugin,
+    };
+    for file in script::start::start(start, name, &scripts.dir, &scripts.plugins)? {
+        println!("{}", file.display());
+    }
+    if let Begin::Plugin = what {
+        eprintln!("wharf: it runs when config.toml has a table [plugins.{name}]");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn types(dir: Option<PathBuf>, place: &Where) -> anyhow::Result<ExitCode> {

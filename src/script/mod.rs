@@ -40,6 +40,7 @@ mod run;
 mod shared;
 mod signature;
 mod slot;
+pub mod start;
 mod timer;
 mod times;
 pub mod types;

@@ -146,6 +146,45 @@ fn a_check_holds_a_plugin_against_its_manifest_and_a_note_is_no_finding() {
 }
 
 #[test]
+fn what_is_begun_anew_passes_its_check_and_its_tests_and_overwrites_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    for (what, name) in [("script", "greet"), ("plugin", "ping")] {
+        let made = wharf(home.path(), &["new", what, name]);
+        assert_eq!(made.status.code(), Some(0), "{}", text(&made));
+        let again = wharf(home.path(), &["new", what, name]);
+        assert_eq!(again.status.code(), Some(1));
+        assert!(text(&again).contains("is there already"), "{}", text(&again));
+    }
+    for file in [
+        "scripts/greet.lua",
+        "scripts/greet_test.lua",
+        "plugins/ping/plugin.toml",
+        "plugins/ping/main.lua",
+        "plugins/ping/main_test.lua",
+    ] {
+        let text = std::fs::read_to_string(home.path().join(file)).unwrap();
+        assert!(!text.contains("NAME"), "{file}: {text}");
+    }
+    let checked = wharf(home.path(), &["check"]);
+    let said = text(&checked);
+    assert!(
+        said.contains("2 checked, 0 with a mistake") && !said.contains("note:"),
+        "{said}"
+    );
+    let tested = wharf(home.path(), &["test"]);
+    assert!(text(&tested).contains("3 passed, 0 failed"), "{}", text(&tested));
+    // A script and a plugin of one name would share their keys.
+    let clash = wharf(home.path(), &["new", "plugin", "greet"]);
+    assert!(text(&clash).contains("greet.lua is there already"), "{}", text(&clash));
+    for name in ["a/b", "", "x_test", "ü"] {
+        let refused = wharf(home.path(), &["new", "script", name]);
+        assert_eq!(refused.status.code(), Some(1), "{name}");
+        assert!(text(&refused).contains("is no name for a script"), "{}", text(&refused));
+    }
+    assert_eq!(std::fs::read_dir(home.path().join("scripts")).unwrap().count(), 2);
+}
+
+#[test]
 fn a_check_of_a_path_that_is_not_there_is_a_finding() {
     let checked = wharf(Path::new(ROOT), &["check", "nowhere.lua"]);
     assert_eq!(checked.status.code(), Some(1));

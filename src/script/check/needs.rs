@@ -59,7 +59,11 @@ pub(super) fn look(
             .collect::<Vec<_>>()
             .join(", ");
         let list = list.key();
-        let message = format!("{what} is not declared; in [permissions] of plugin.toml write {list} = [{names}]");
+        let wrong = match (list, what.as_str()) {
+            ("accounts", "wharf.on" | "wharf.gate") => "gets no event of any account",
+            _ => "is not declared",
+        };
+        let message = format!("{what} {wrong}; in [permissions] of plugin.toml write {list} = [{names}]");
         findings.push(Finding::at(file, *spot, message));
     }
     findings.sort_by_key(|finding| (finding.file.clone(), finding.line, finding.column));
@@ -108,7 +112,15 @@ fn needs(call: &Call, meanings: &Meanings<'_>) -> Vec<Need> {
     match row.name {
         "on" | "gate" => match text(0) {
             Some(name) if matches!(Kind::parse(&name), Some(Kind::Job(_)) | None) => Vec::new(),
-            name => one(List::Events, name),
+            name => {
+                // Without an account no event of one ever comes.
+                let of_account = |name: &String| name.starts_with("message") || name.starts_with("account.");
+                let account = name.as_ref().is_some_and(of_account).then_some(Need {
+                    list: List::Accounts,
+                    name: None,
+                });
+                one(List::Events, name).into_iter().chain(account).collect()
+            }
         },
         "webhook.post" => one(List::Endpoints, text(0)),
         "secret" => one(List::Secrets, text(0)),

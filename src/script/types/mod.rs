@@ -57,7 +57,7 @@ pub fn write(root: &Path, scripts: &Path) -> Result<Written, Error> {
     let (luarc, seal) = (root.join(".luarc.json"), folder.join("luarc.sha256"));
     let library = folder.strip_prefix(root).unwrap_or(&folder);
     let text = settings(library);
-    if is_ours(&luarc, &seal) {
+    if is_ours(&luarc, &seal, &text) {
         std::fs::write(&luarc, &text).map_err(failed(&luarc))?;
         std::fs::write(&seal, digest(text.as_bytes())).map_err(failed(&seal))?;
         files.push(luarc);
@@ -79,11 +79,14 @@ fn settings(library: &Path) -> String {
     format!("{text}\n")
 }
 
-/// Whether there is no such file, or it is as it was written here.
-fn is_ours(luarc: &Path, seal: &Path) -> bool {
+/// Whether there is no such file, or it is as it was written here, by this version or another.
+fn is_ours(luarc: &Path, seal: &Path, wanted: &str) -> bool {
     let Ok(text) = std::fs::read(luarc) else {
         return !luarc.exists();
     };
+    if text == wanted.as_bytes() {
+        return true;
+    }
     std::fs::read_to_string(seal).is_ok_and(|sealed| sealed.trim() == digest(&text))
 }
 

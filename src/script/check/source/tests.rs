@@ -341,4 +341,20 @@ fn what_a_plugin_uses_is_held_against_what_it_declares() {
          wharf.on('account.ready', function() end)",
     );
     assert!(findings.is_empty() && notes.is_empty(), "{findings:?} {notes:?}");
+    let (findings, _) = super::look(
+        &source("wharf.on('message', function() end) wharf.on('config.changed', function() end)"),
+        &limits(),
+        Some((
+            &Declared {
+                events: vec!["*".to_owned()],
+                ..Declared::default()
+            },
+            "plugin.toml",
+            text,
+        )),
+    );
+    let said: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    let line =
+        "bot.lua:1:7: wharf.on gets no event of any account; in [permissions] of plugin.toml write accounts = [\"*\"]";
+    assert_eq!(said, [line]);
 }
