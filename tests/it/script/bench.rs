@@ -185,12 +185,7 @@ actions = ['reply', 'send']\n{more}"
     }
 
     /// The same, in the journal from `from` on.
-    pub(super) async fn until_event_from(
-        &self,
-        from: u64,
-        name: &str,
-        wanted: impl Fn(&Event) -> bool,
-    ) -> Arc<Event> {
+    pub(super) async fn until_event_from(&self, from: u64, name: &str, wanted: impl Fn(&Event) -> bool) -> Arc<Event> {
         let mut head = self.store.head();
         let look = async {
             loop {
