@@ -3,6 +3,7 @@
 //! In: mlua's errors. Out: [`Fault`], with the file and line of the first frame that is the script's own, and its text for
 //! people: the cause, the lines around it, the stack. Must not decide what happens next.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
@@ -83,6 +84,10 @@ impl Fault {
                 None => (first_line(&stack, &source.file), message),
             },
         };
+        let message: String = in_words(&message)
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         let (message, stack) = (cut(message, MAX_MESSAGE), cut(stack, MAX_STACK));
         Self {
             kind,
@@ -142,6 +147,16 @@ fn parts(error: &mlua::Error) -> (String, String) {
         mlua::Error::SyntaxError { message, .. } => (message.clone(), String::new()),
         other => (other.to_string(), String::new()),
     }
+}
+
+/// What a script raised; of a value that has no text, which has only an address, its type.
+fn in_words(message: &str) -> Cow<'_, str> {
+    let kind = match message.split_once(": 0x") {
+        Some((kind @ ("table" | "function" | "thread" | "userdata" | "buffer"), _)) => format!("a {kind}"),
+        _ if message == "nil" => "nil".to_owned(),
+        _ => return message.into(),
+    };
+    format!("raised {kind}, which has no text").into()
 }
 
 fn is_memory(error: &mlua::Error) -> bool {

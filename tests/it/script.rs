@@ -10,6 +10,7 @@ mod plugins;
 mod queue;
 mod recorder;
 mod reloads;
+mod runaways;
 mod runs;
 mod stuck;
 mod timers;

@@ -181,11 +181,16 @@ actions = ['reply', 'send']\n{more}"
 
     /// Waits for an event of this name in the journal.
     pub(super) async fn until_event(&self, name: &str, wanted: impl Fn(&Event) -> bool) -> Arc<Event> {
+        self.until_event_from(0, name, wanted).await
+    }
+
+    /// The same, in the journal from `from` on.
+    pub(super) async fn until_event_from(&self, from: u64, name: &str, wanted: impl Fn(&Event) -> bool) -> Arc<Event> {
         let mut head = self.store.head();
         let look = async {
             loop {
                 head.borrow_and_update();
-                let events = self.store.events(0, 1000).await.unwrap();
+                let events = self.store.events(from, 1000).await.unwrap();
                 let found = events
                     .into_iter()
                     .find(|(_, event)| event.event.to_string() == name && wanted(event));

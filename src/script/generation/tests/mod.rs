@@ -31,6 +31,7 @@ mod kv;
 mod libraries;
 mod limits;
 mod permissions;
+mod runaways;
 mod sandbox;
 mod secrets;
 mod timers;
