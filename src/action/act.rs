@@ -47,6 +47,18 @@ pub enum Act {
 }
 
 impl Act {
+    /// Its word, the same in Lua.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Act::React { .. } => "react",
+            Act::Edit { .. } => "edit",
+            Act::Revoke { .. } => "revoke",
+            Act::Read { .. } => "read",
+            Act::Typing { .. } => "typing",
+        }
+    }
+
     /// The chat in which it is done: of a message's id (`true_CHAT_ID`) its middle.
     #[must_use]
     pub fn chat(&self) -> &str {
@@ -103,6 +115,18 @@ pub enum Look {
         /// Only those before the message of this id.
         before: Option<String>,
     },
+}
+
+impl Look {
+    /// Its word, the same in Lua.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Look::Contact { .. } => "contact",
+            Look::Chats { .. } => "chats",
+            Look::History { .. } => "history",
+        }
+    }
 }
 
 /// An order to answer a [`Look`].

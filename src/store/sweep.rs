@@ -206,6 +206,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn dead_runs_stay_as_long_as_their_intents_and_one_that_ended_well_goes_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), 1 << 24).unwrap();
+        let run = |id: &str, at: i64| DeadRun {
+            id: id.to_owned(),
+            script: "bot".to_owned(),
+            offset: 1,
+            event_id: "evt_1".to_owned(),
+            error: "no".to_owned(),
+            at,
+        };
+        let dead_runs = vec![run("old", 0), run("young", 2 * DAY), run("well", 2 * DAY)];
+        let batch = |dead_runs, revived: &[&str]| Batch {
+            dead_runs,
+            revived: revived.iter().map(|id| (*id).to_owned()).collect(),
+            ..Batch::default()
+        };
+        commit(&disk, batch(dead_runs, &[]), 0);
+        commit(&disk, batch(Vec::new(), &["well"]), 0);
+        assert_eq!(count(&disk, Table::DeadRuns), 2);
+        round(&disk, 16 * DAY);
+        assert_eq!(count(&disk, Table::DeadRuns), 1);
+    }
+
     fn intent(key: &str, keep_until: Option<i64>, answered: bool) -> (String, Option<Intent>) {
         let intent = Intent {
             key: key.to_owned(),

@@ -38,6 +38,9 @@ pub(super) struct Known {
 
 impl Invented {
     pub(super) fn perform(&self, order: ActOrder) -> Result<(), Failure> {
+        if let Some(failure) = self.failure(order.act.name(), &order.account) {
+            return Err(failure);
+        }
         let account = order.account.as_str().to_owned();
         self.done.borrow_mut().push_back(Done {
             account,
@@ -47,6 +50,9 @@ impl Invented {
     }
 
     pub(super) fn find(&self, order: &LookOrder) -> Result<Found, Failure> {
+        if let Some(failure) = self.failure(order.look.name(), &order.account) {
+            return Err(failure);
+        }
         let known = self.known.borrow();
         Ok(match &order.look {
             Look::Contact { id } => {
@@ -82,6 +88,9 @@ impl Invented {
 impl Invented {
     /// The file that the test has given a message.
     pub(super) fn fetch(&self, order: &DownloadOrder) -> Result<File, Failure> {
+        if let Some(failure) = self.failure("download", &order.account) {
+            return Err(failure);
+        }
         let known = self.known.borrow();
         known.files.get(&order.message).cloned().ok_or_else(|| Failure {
             kind: FailureKind::Refused,

@@ -11,6 +11,7 @@ use crate::script::world::Answer;
 
 use super::bot::{Bot, Verdict, wrong};
 use super::expect;
+use super::failing::CALLS;
 
 /// So many sends in a row may be told to fail; beyond it, it is `"always"`.
 const MOST_FAILURES: u64 = 1_000;
@@ -18,11 +19,15 @@ const MOST_FAILURES: u64 = 1_000;
 impl Bot {
     /// Lets sends fail: the next one, the next `times`, all from now on; or none any more, without a kind.
     pub(super) fn fail(&self, what: &str, kind: Option<&str>, times: &Value) -> mlua::Result<()> {
-        if what != "send" {
-            return Err(wrong(format!("bot:fail(\"{what}\"): only \"send\" can fail")));
+        if !CALLS.contains(&what) {
+            let hint = suggestion(what, CALLS.iter().copied());
+            return Err(wrong(format!(
+                "bot:fail: there is no call '{what}' that can fail{hint}"
+            )));
         }
+        let failing = &self.world.failing;
         let Some(kind) = kind else {
-            self.world.fail_no_more();
+            failing.no_more(what);
             return Ok(());
         };
         let kinds = [
@@ -30,15 +35,16 @@ impl Bot {
             FailureKind::Timeout,
             FailureKind::Refused,
             FailureKind::RateLimited,
+            FailureKind::NotSupported,
         ];
         let found = kinds.into_iter().find(|known| known.as_str() == kind);
         let known = kinds.iter().map(|known| known.as_str());
         let found = found.ok_or_else(|| wrong(format!("no failure '{kind}'{}", suggestion(kind, known))))?;
         match times {
-            Value::Null => self.world.fail_next(found, 1),
-            Value::String(word) if word == "always" => self.world.fail_always(found),
+            Value::Null => failing.times(what, found, 1),
+            Value::String(word) if word == "always" => failing.always(what, found),
             number => match number.as_u64().filter(|times| (1..=MOST_FAILURES).contains(times)) {
-                Some(times) => self.world.fail_next(found, times),
+                Some(times) => failing.times(what, found, times),
                 None => {
                     let text = format!(
                         "bot:fail: how often is a number from 1 to {MOST_FAILURES} or \"always\", not {number}"

@@ -9,6 +9,7 @@ mod asked;
 mod bot;
 mod compare;
 mod expect;
+mod failing;
 mod handle;
 pub(crate) mod rows;
 mod world;

@@ -32,7 +32,7 @@ pub(crate) const ROWS: &[TestRow] = &[
     (
         "bot:fail",
         "(bot, what: string, kind: string?, times: (number | string)?) -> ()",
-        "The next send fails, or so many, or \"always\"; without a kind they work again.",
+        "The next send (or react, edit, contact, …) fails, or so many, or \"always\"; without a kind they work again.",
     ),
     (
         "bot:http",
@@ -56,7 +56,7 @@ pub(crate) const ROWS: &[TestRow] = &[
     ),
     (
         "bot:expect_sent",
-        "(bot, expected: { account: string?, chat: string?, text: string?, quote: string? }?) -> ()",
+        "(bot, expected: { account: string?, chat: string?, text: string?, quote: string?, file: string? }?) -> ()",
         "The next message that it sent.",
     ),
     (

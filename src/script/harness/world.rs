@@ -17,12 +17,14 @@ use crate::action::{
     ActOrder, Content, DownloadOrder, Failure, FailureKind, File, Found, LookOrder, SendOrder, Sent, State, Status,
 };
 use crate::config::resolved::Secret;
+use crate::event::AccountId;
 use crate::http::Request;
 use crate::script::run::{Change, Effects, Later, Posted, Write, number};
 use crate::script::world::{Answer, Kept, LogLine, World};
 use crate::script::{AccountState, Made};
 
 use super::accounts::{Done, Known};
+use super::failing::Failing;
 
 /// A message that the script sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +56,7 @@ pub(super) struct Invented {
     keys: RefCell<BTreeMap<String, Kept>>,
     commits: Cell<u64>,
     answers: RefCell<HashMap<String, Sent>>,
-    failing: RefCell<VecDeque<FailureKind>>,
-    always_failing: Cell<Option<FailureKind>>,
+    pub(super) failing: Failing,
     pub(super) sent: RefCell<VecDeque<Said>>,
     /// What was done beside sending.
     pub(super) done: RefCell<VecDeque<Done>>,
@@ -87,8 +88,7 @@ impl Invented {
             keys: RefCell::default(),
             commits: Cell::default(),
             answers: RefCell::default(),
-            failing: RefCell::default(),
-            always_failing: Cell::default(),
+            failing: Failing::default(),
             sent: RefCell::default(),
             done: RefCell::default(),
             known: RefCell::default(),
@@ -107,21 +107,17 @@ impl Invented {
         self.now.set(now);
     }
 
-    /// The next sends fail so.
-    pub(super) fn fail_next(&self, kind: FailureKind, times: u64) {
-        let mut failing = self.failing.borrow_mut();
-        failing.extend((0..times).map(|_| kind));
-    }
-
-    /// All sends fail so, until told otherwise.
-    pub(super) fn fail_always(&self, kind: FailureKind) {
-        self.always_failing.set(Some(kind));
-    }
-
-    /// Sends work again.
-    pub(super) fn fail_no_more(&self) {
-        self.failing.borrow_mut().clear();
-        self.always_failing.set(None);
+    /// How the test lets a call fail, if it does.
+    pub(super) fn failure(&self, call: &str, account: &AccountId) -> Option<Failure> {
+        let kind = self.failing.next(call)?;
+        Some(Failure {
+            kind,
+            message: format!(
+                "account '{account}': the test lets this {call} fail as {}",
+                kind.as_str()
+            ),
+            account: Some(account.clone()),
+        })
     }
 
     /// Keeps what a run that ended well wants kept.
@@ -215,10 +211,8 @@ impl Invented {
         if !self.accounts.contains_key(&id) {
             return Err(refuse(FailureKind::NoAccount, format!("there is no account '{id}'")));
         }
-        let next = self.failing.borrow_mut().pop_front();
-        if let Some(kind) = next.or(self.always_failing.get()) {
-            let message = format!("account '{id}': the test lets this send fail as {}", kind.as_str());
-            return Err(refuse(kind, message));
+        if let Some(failure) = self.failure("send", &order.account) {
+            return Err(failure);
         }
         let (text, quote, file) = match order.content {
             Content::Text { text, quote, .. } => (text, quote, None),
