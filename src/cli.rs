@@ -258,7 +258,11 @@ fn begin(what: Begin, name: &str, place: &Where) -> anyhow::Result<ExitCode> {
         println!("{}", file.display());
     }
     if let Begin::Plugin = what {
-        eprintln!("wharf: it runs when config.toml has a table [plugins.{name}]");
+        let folder = scripts.plugins.join(name);
+        eprintln!(
+            "wharf: to let it run, put a table [plugins.{name}] into config.toml and say: wharf plugin add --own {}",
+            folder.display()
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -151,6 +151,8 @@ fn what_is_begun_anew_passes_its_check_and_its_tests_and_overwrites_nothing() {
     for (what, name) in [("script", "greet"), ("plugin", "ping")] {
         let made = wharf(home.path(), &["new", what, name]);
         assert_eq!(made.status.code(), Some(0), "{}", text(&made));
+        let told = text(&made).contains("wharf plugin add --own");
+        assert_eq!(told, what == "plugin", "{}", text(&made));
         let again = wharf(home.path(), &["new", what, name]);
         assert_eq!(again.status.code(), Some(1));
         assert!(text(&again).contains("is there already"), "{}", text(&again));

@@ -1,6 +1,6 @@
 -- Answers a word.
 --
--- It runs when config.toml has a table for it:
+-- It runs when it has been added (`wharf plugin add --own plugins/NAME`) and config.toml has a table for it:
 --
 --   [plugins.NAME]
 --   word = "ping"
