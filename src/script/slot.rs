@@ -20,12 +20,12 @@ use super::generation::LoadError;
 use super::host::{Plan, Runner};
 use super::live::Live;
 use super::shared::{Shared, host_event};
-use super::times::Times;
 use super::views::{Problem, ScriptView};
 
 /// Calls of `http` that one script makes at a time.
 const CALLS: usize = 8;
 mod handover;
+mod in_force;
 
 /// So many kills and rebuilds within [`STRIKE_WINDOW`] suspend a script.
 const STRIKES: usize = 10;
@@ -340,64 +340,6 @@ impl Slot {
         let commits = commit_all(Arc::clone(&self.shared), slot, weak, fired);
         self.shared.tracker.spawn_on(commits, &self.shared.runtime);
         Ok(runner)
-    }
-
-    /// Replaces `runner`, unless another one is in force by now.
-    fn swap(&self, runner: &Arc<Runner>, by: Option<Arc<Runner>>) {
-        let old = {
-            let _status = self.status();
-            match self.is_current(runner) {
-                true => self.put(by),
-                false => None,
-            }
-        };
-        self.drain(old);
-    }
-
-    /// Puts a version in force, and answers the one before, whose timers end; under the lock of `status`.
-    fn put(&self, by: Option<Arc<Runner>>) -> Option<Arc<Runner>> {
-        let begins = by.clone();
-        let old = self.runner.send_replace(by);
-        if let Some(old) = &old {
-            old.retire();
-        }
-        if let Some(begins) = begins {
-            begins.put_in_force();
-        }
-        old
-    }
-
-    /// Lets the runs of a version end that is no longer in force.
-    fn drain(&self, old: Option<Arc<Runner>>) {
-        let Some(old) = old else { return };
-        // Weak: a thread whose runs are done ends at once.
-        let (ended, stop) = (old.ended(), self.shared.stop.clone());
-        let old = Arc::downgrade(&old);
-        let Times { drain, last_runs, .. } = self.shared.times;
-        self.shared.tracker.spawn_on(
-            async move {
-                tokio::select! {
-                    () = ended.cancelled() => return,
-                    () = tokio::time::sleep(drain) => {}
-                    () = async {
-                        stop.cancelled().await;
-                        tokio::time::sleep(last_runs).await;
-                    } => {}
-                }
-                if let Some(old) = old.upgrade() {
-                    old.cut();
-                }
-            },
-            &self.shared.runtime,
-        );
-    }
-
-    /// Whether this very VM is in force.
-    pub(crate) fn is_current(&self, runner: &Arc<Runner>) -> bool {
-        self.runner
-            .borrow()
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, runner))
     }
 
     fn status(&self) -> MutexGuard<'_, Status> {
