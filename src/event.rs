@@ -158,7 +158,18 @@ pub const EVENTS: &[Named] = &[
     named(
         "script.error",
         "a handler failed",
-        &["script", "generation", "message", "file", "line", "event", "try"],
+        &[
+            "script",
+            "generation",
+            "message",
+            "advice",
+            "file",
+            "line",
+            "excerpt",
+            "event",
+            "cause",
+            "try",
+        ],
     ),
     named(
         "script.reloaded",

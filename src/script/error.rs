@@ -11,6 +11,7 @@ use mlua::{Lua, Table, Value};
 
 use crate::action::Failure;
 
+use super::advice::advice;
 use super::generation::Source;
 use super::meter::Kill;
 use super::vm::OURS;
@@ -26,6 +27,10 @@ pub(crate) struct Fault {
     pub(crate) line: Option<u32>,
     /// The cause, in one line.
     pub(crate) message: String,
+    /// What to do about it, if it does not say so itself.
+    pub(crate) advice: Option<String>,
+    /// The line with its neighbours; empty if no line is known.
+    pub(crate) excerpt: String,
     /// The frames, one a line; empty if not known.
     pub(crate) stack: String,
 }
@@ -66,6 +71,8 @@ impl Fault {
             file: "a version that is gone".to_owned(),
             line: None,
             message,
+            advice: None,
+            excerpt: String::new(),
             stack: String::new(),
         }
     }
@@ -93,6 +100,8 @@ impl Fault {
             kind,
             file: source.file.clone(),
             line,
+            advice: advice(&message, code(&source.text, line)),
+            excerpt: excerpt(&source.text, line),
             message,
             stack,
         }
@@ -106,17 +115,13 @@ impl Fault {
         }
     }
 
-    /// The whole story: headline, the line with its neighbours, the stack.
+    /// The whole story: headline, what to do, the line with its neighbours, the stack.
     pub(crate) fn render(&self, text: &str) -> String {
         let mut out = self.headline();
-        if let Some(line) = self.line.and_then(|line| usize::try_from(line).ok()) {
-            for (number, code) in text.lines().enumerate().map(|(at, code)| (at + 1, code)) {
-                if number + 1 >= line && number <= line + 1 {
-                    let mark = if number == line { '>' } else { ' ' };
-                    // Writing to a string does not fail.
-                    write!(out, "\n{mark} {number:>4} | {code}").ok();
-                }
-            }
+        let excerpt = excerpt(text, self.line);
+        for part in self.advice.iter().chain((!excerpt.is_empty()).then_some(&excerpt)) {
+            out.push('\n');
+            out.push_str(part);
         }
         if !self.stack.is_empty() {
             out.push_str("\nstack:");
@@ -126,6 +131,34 @@ impl Fault {
         }
         out
     }
+}
+
+/// Longest line of an excerpt, in characters.
+const MAX_CODE: usize = 160;
+
+/// A line of a text; empty if there is none.
+fn code(text: &str, line: Option<u32>) -> &str {
+    let at = line
+        .and_then(|line| usize::try_from(line).ok())
+        .and_then(|line| line.checked_sub(1));
+    at.and_then(|at| text.lines().nth(at)).unwrap_or_default()
+}
+
+/// A line of a text with its neighbours and their numbers, marked.
+pub(crate) fn excerpt(text: &str, line: Option<u32>) -> String {
+    let Some(line) = line.and_then(|line| usize::try_from(line).ok()) else {
+        return String::new();
+    };
+    let lines = text.lines().enumerate().map(|(at, code)| (at + 1, code));
+    let near = lines
+        .skip(line.saturating_sub(2))
+        .take_while(|(number, _)| *number <= line + 1);
+    let shown = near.map(|(number, code)| {
+        let mark = if number == line { '>' } else { ' ' };
+        let code: String = code.chars().take(MAX_CODE).collect();
+        format!("{mark} {number:>4} | {code}")
+    });
+    shown.collect::<Vec<_>>().join("\n")
 }
 
 /// The text and the stack of an error, from however deep mlua has wrapped it.

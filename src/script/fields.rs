@@ -84,6 +84,12 @@ const OTHERS: &[(&str, &str)] = &[
     ("file", "string?"),
     ("line", "number?"),
     ("try", "number?"),
+    ("advice", "string?"),
+    ("excerpt", "string"),
+    (
+        "cause",
+        "{ id: string, name: string, account: string?, chat: string? }?",
+    ),
     ("count", "number"),
     ("endpoint", "string"),
     ("delivery", "string"),

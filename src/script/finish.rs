@@ -14,6 +14,7 @@ use super::error::Fault;
 use super::live::now;
 use super::run::{Change, Effects, Later};
 use super::shared::host_event;
+use super::views::Cause;
 
 /// The name of what orders an event among others: its chat; without one, its account; without either, the host.
 pub(crate) fn lane(event: &Event) -> String {
@@ -129,9 +130,11 @@ pub(crate) fn error_event(
     if event.is_some_and(about_scripts) {
         return None;
     }
+    let cause = event.map(Cause::of);
     let data = json!({
-        "script": script, "generation": generation, "message": fault.message, "file": fault.file, "line": fault.line,
-        "event": event.map(|event| &event.id), "try": tries,
+        "script": script, "generation": generation, "message": fault.message, "advice": fault.advice,
+        "file": fault.file, "line": fault.line, "excerpt": fault.excerpt, "try": tries,
+        "event": event.map(|event| &event.id), "cause": cause,
     });
     let draft: Draft = host_event("script.error", &data);
     Some(NewEvent { draft, once: None })

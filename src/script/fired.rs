@@ -92,7 +92,7 @@ async fn fail(shared: &Arc<Shared>, slot: &Arc<Slot>, runner: &Weak<Runner>, (id
     tracing::debug!(target: "wharf::script", script = &*slot.name, run = id, "{title} failed");
     let runner = runner.upgrade();
     if let Some(runner) = &runner {
-        slot.failed(runner, fault).await;
+        slot.failed(runner, fault, None).await;
     }
     let number = runner.map_or(0, |runner| runner.number());
     let mut batch = Batch::default();

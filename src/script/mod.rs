@@ -7,6 +7,7 @@
 //! is the thread in which the script's VM works, `finish` turns what came of it into rows of one commit. `reload` and `slot`
 //! keep the version in force that lies in the folder.
 
+mod advice;
 mod api;
 pub mod check;
 mod cron;
@@ -70,7 +71,7 @@ use reload::{Reload, Slots};
 pub use repl::{ReplError, Typed};
 use shared::Shared;
 pub use times::Times;
-pub use views::{Problem, ScriptView};
+pub use views::{Cause, Problem, ScriptView};
 
 /// What scripts ask of the rest of the program.
 pub trait Host: Send + Sync + 'static {

@@ -62,7 +62,7 @@ impl Scripts {
         };
         if matches!(fault.kind, FaultKind::Memory | FaultKind::Gone) {
             // The VM is needed by the script's own runs.
-            slot.failed(&runner, &fault).await;
+            slot.failed(&runner, &fault, None).await;
         }
         forget(&self.shared, &slot, &id, Batch::default()).await;
         Ok(Typed::Error(fault.headline()))

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
+use crate::event::Event;
 use crate::store::Position;
 
 use super::dead::Revivals;
@@ -21,18 +22,20 @@ use super::host::{Plan, Runner};
 use super::live::Live;
 use super::shared::{Shared, host_event};
 use super::views::{Problem, ScriptView};
+use failures::Failures;
 
 /// Calls of `http` that one script makes at a time.
 const CALLS: usize = 8;
+
+mod failures;
 mod handover;
 mod in_force;
+mod report;
 
 /// So many kills and rebuilds within [`STRIKE_WINDOW`] suspend a script.
 const STRIKES: usize = 10;
 /// See [`STRIKES`].
 const STRIKE_WINDOW: Duration = Duration::from_secs(60);
-/// The same line is logged at most once in this time; `script.error` tells of every failure.
-const SAME_LINE: Duration = Duration::from_secs(10);
 
 /// Whether it is the owner's own file or somebody else's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +80,7 @@ struct Status {
     refused: Option<Problem>,
     last_error: Option<Problem>,
     strikes: VecDeque<Instant>,
-    logged: Option<(Option<u32>, Instant)>,
+    failures: Failures,
 }
 
 impl Slot {
@@ -146,6 +149,7 @@ impl Slot {
             status.number += 1;
             status.number
         };
+        let text = plan.source.text.clone();
         match self.start(Arc::new(plan), number).await {
             Ok(runner) => {
                 if let Err(problem) = self.hand_over(&runner).await {
@@ -157,6 +161,7 @@ impl Slot {
                     status.refused = None;
                     status.suspended = false;
                     status.strikes.clear();
+                    status.failures.clear();
                     self.put(Some(runner))
                 };
                 self.drain(old);
@@ -170,7 +175,7 @@ impl Slot {
                     self.shared.emit(host_event("script.reloaded", &data)).await;
                 }
             }
-            Err(error) => self.refuse(Problem::of_load(&error)),
+            Err(error) => self.refuse(Problem::of_load(&error, Some(&text))),
         }
     }
 
@@ -215,9 +220,9 @@ impl Slot {
         }
     }
 
-    /// A run failed: counts and reports it, and rebuilds or suspends where that is due.
-    pub(crate) async fn failed(self: &Arc<Self>, runner: &Arc<Runner>, fault: &Fault) {
-        self.report(runner, fault);
+    /// A run failed, of this event if of one: counts and reports it, and rebuilds or suspends where that is due.
+    pub(crate) async fn failed(self: &Arc<Self>, runner: &Arc<Runner>, fault: &Fault, event: Option<&Event>) {
+        self.report(runner, fault, event);
         let rebuild = matches!(fault.kind, FaultKind::Memory | FaultKind::Gone);
         if fault.kind == FaultKind::Raised {
             return;
@@ -276,7 +281,7 @@ impl Slot {
         match self.start(Arc::clone(runner.plan()), runner.number()).await {
             Ok(rebuilt) => self.swap(runner, Some(rebuilt)),
             Err(error) => {
-                self.refuse(Problem::of_load(&error));
+                self.refuse(Problem::of_load(&error, None));
                 if kind == FaultKind::Gone {
                     self.swap(runner, None);
                 }
@@ -305,20 +310,6 @@ impl Slot {
             state,
             refused: status.refused.clone(),
             last_error: status.last_error.clone(),
-        }
-    }
-
-    fn report(&self, runner: &Runner, fault: &Fault) {
-        let mut status = self.status();
-        status.last_error = Some(Problem::of_fault(fault));
-        let now = Instant::now();
-        let again = status
-            .logged
-            .is_some_and(|(line, at)| line == fault.line && now.duration_since(at) < SAME_LINE);
-        if !again {
-            status.logged = Some((fault.line, now));
-            let text = fault.render(&runner.plan().source.text);
-            tracing::error!(target: "wharf::script", script = &*self.name, generation = runner.number(), "{text}");
         }
     }
 

@@ -130,8 +130,8 @@ async fn a_script_whose_thread_keeps_ending_is_suspended() {
         runner.ended().cancelled().await;
         let fault = error::Fault::told(error::FaultKind::Gone, "gone".to_owned(), &runner.plan().source);
         // All that were at work find it gone; it counts once.
-        slot.failed(&runner, &fault).await;
-        slot.failed(&runner, &fault).await;
+        slot.failed(&runner, &fault, None).await;
+        slot.failed(&runner, &fault, None).await;
         lives += 1;
         assert!(lives <= 10);
     }

@@ -69,9 +69,67 @@ fn card(script: &ScriptView) -> String {
 
 fn problem(what: &str, problem: Option<&Problem>) -> String {
     let Some(problem) = problem else { return String::new() };
+    let advice = problem.advice.as_ref().map(|advice| format!("<p>{}</p>", Text(advice)));
+    let excerpt = problem.excerpt.as_ref().map(|excerpt| format!("\n{}", Text(excerpt)));
+    let often = match problem.count {
+        1 => String::new(),
+        count => format!(", {count} times since it was loaded, first {}", ago(problem.first_at)),
+    };
+    let event = problem.event.as_ref().map(|event| {
+        let account = event.account.as_ref().map(|id| format!(" of {}", Text(id)));
+        let chat = event
+            .chat
+            .as_ref()
+            .map(|chat| format!(", chat <code>{}</code>", Text(chat)));
+        format!(
+            "<p class=\"hint\">at <code>{}</code>{}{}: <code>{}</code></p>",
+            Text(&event.name),
+            account.unwrap_or_default(),
+            chat.unwrap_or_default(),
+            Text(&event.id)
+        )
+    });
     format!(
-        "<div class=\"problem\"><p>{what} {}:</p><pre><code>{}</code></pre></div>",
+        "<div class=\"problem\"><p>{what} {}{often}:</p><pre><code>{}{}</code></pre>{}{}</div>",
         ago(problem.at),
-        Text(&problem.headline())
+        Text(&problem.headline()),
+        excerpt.unwrap_or_default(),
+        advice.unwrap_or_default(),
+        event.unwrap_or_default()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::Cause;
+
+    #[test]
+    fn a_problem_is_shown_with_its_lines_its_event_and_what_to_do() {
+        let shown = Problem {
+            file: "scripts/bot.lua".into(),
+            line: Some(2),
+            message: "attempt to <b>".into(),
+            advice: Some("`t` is nil".into()),
+            excerpt: Some(">    2 | t.x()".into()),
+            event: Some(Cause {
+                id: "evt_1".into(),
+                name: "message".into(),
+                account: Some("sales".into()),
+                chat: Some("49170@c.us".into()),
+            }),
+            count: 7,
+            first_at: 0,
+            at: 0,
+        };
+        let html = problem("A handler failed", Some(&shown));
+        for part in [
+            "scripts/bot.lua:2: attempt to &lt;b&gt;\n&gt;    2 | t.x()</code>",
+            "<p>`t` is nil</p>",
+            ", 7 times since it was loaded, first <time",
+            "at <code>message</code> of sales, chat <code>49170@c.us</code>: <code>evt_1</code>",
+        ] {
+            assert!(html.contains(part), "{html}");
+        }
+    }
 }

@@ -103,7 +103,7 @@ impl Dispatch {
                         conflicts: 0,
                         begun: true,
                     };
-                    self.slot.failed(&runner, &fault).await;
+                    self.slot.failed(&runner, &fault, Some(event)).await;
                     match self.note_failure(offset, event, so_far.tries, &runner, &fault).await {
                         Some(pause) => wait = pause,
                         None => return,
@@ -179,7 +179,7 @@ impl Dispatch {
         }
         let message = "the thread of its VM ended; please report this".to_owned();
         self.slot
-            .failed(&runner, &Fault::told(FaultKind::Gone, message, source))
+            .failed(&runner, &Fault::told(FaultKind::Gone, message, source), None)
             .await;
         Tried::NotBegun(STORE_PAUSE)
     }

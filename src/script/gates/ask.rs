@@ -54,7 +54,7 @@ impl Gates {
                     }
                     Err(fault) => {
                         verdict.stopped_by = None;
-                        slot.failed(&runner, fault).await;
+                        slot.failed(&runner, fault, Some(event)).await;
                         batch
                             .events
                             .extend(error_event(&slot.name, runner.number(), Some(event), fault, 1));

@@ -22,6 +22,7 @@ use crate::script::world::{Answer, Kept, LogLine};
 use crate::script::{AccountState, Made};
 
 mod acts;
+mod advice;
 mod api;
 mod branches;
 mod calc;
