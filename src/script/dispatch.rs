@@ -261,7 +261,9 @@ impl Dispatch {
         }
         let mark = position.mark;
         batch.positions.push((self.slot.name.to_string(), position));
+        tracing::trace!(target: "wharf::path", script = &*self.slot.name, offset, "run in commit");
         self.shared.store.commit(batch).await?;
+        tracing::trace!(target: "wharf::path", script = &*self.slot.name, offset, "run committed");
         self.committed.store(mark, Ordering::Relaxed);
         if self
             .commits

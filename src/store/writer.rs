@@ -256,7 +256,10 @@ impl Writer {
         if group.events.iter().any(|(_, event)| event.event.is_message()) {
             tracing::trace!(target: "wharf::path", "message in commit");
         }
-        disk.sync()
+        tracing::trace!(target: "wharf::path", "rows before the sync");
+        disk.sync()?;
+        tracing::trace!(target: "wharf::path", "rows synced");
+        Ok(())
     }
 
     /// Tells everybody of a commit that is durable: readers first, so that who gets the answer finds what it promises.

@@ -5,6 +5,8 @@ mod dead;
 mod edits;
 mod gates;
 mod jobs;
+mod killed;
+mod killed_account;
 mod limits;
 mod plugins;
 mod queue;
