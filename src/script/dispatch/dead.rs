@@ -40,7 +40,7 @@ impl Dispatch {
                 Tried::NotBegun(_) if self.shared.stop.is_cancelled() => break Err("the host is stopping".to_owned()),
                 Tried::NotBegun(pause) => tokio::time::sleep(pause.max(Duration::from_millis(1))).await,
                 Tried::Failed(runner, fault) => {
-                    self.slot.failed(&runner, &fault).await;
+                    self.slot.failed(&runner, &fault, Some(&event)).await;
                     let again = DeadRun {
                         error: fault.headline(),
                         at: now(),
