@@ -1,5 +1,6 @@
 //! Edits are live, and safe: the last good version goes on.
 
+use rustix::fs::{CWD, RenameFlags};
 use super::bench::{Bench, PATIENCE};
 
 fn answers(word: &str) -> String {
@@ -213,15 +214,16 @@ async fn what_cannot_be_read_for_now_goes_on_as_it_was() {
     assert_eq!((view.state, view.generation), ("running", 1));
     // A folder that cannot be read.
     let scripts = bench.dir.path().join("scripts");
-    std::fs::rename(&scripts, &beside).unwrap();
-    std::fs::write(&scripts, "").unwrap();
+    // At once: a moment without the folder would be a folder whose scripts were removed.
+    let swap = || rustix::fs::renameat_with(CWD, &scripts, CWD, &beside, RenameFlags::EXCHANGE).unwrap();
+    std::fs::write(&beside, "").unwrap();
+    swap();
     // Until it has been looked at: a change of the settings makes the host look.
     bench.configure("[plugins.missing]\n");
     bench.until_view("missing", |_| true).await;
     bench.message("a@c.us", "1").await;
     bench.host.until_text("bot 1").await;
-    std::fs::remove_file(&scripts).unwrap();
-    std::fs::rename(&beside, &scripts).unwrap();
+    swap();
     bench.write("other", &answers("newer"));
     bench.until_view("other", |view| view.generation == 2).await;
     assert_eq!(bench.view("bot").unwrap().generation, 1);
