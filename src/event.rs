@@ -10,6 +10,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod fields;
+
+pub use fields::MESSAGE_FIELDS;
+
 /// The envelope's `schema`.
 pub const SCHEMA: &str = "wharf.v1";
 
@@ -199,26 +203,6 @@ pub const EVENTS: &[Named] = &[
 pub fn names() -> impl Iterator<Item = &'static str> {
     EVENTS.iter().map(|event| event.name)
 }
-
-/// The fields of a message's `data`.
-pub const MESSAGE_FIELDS: &[&str] = &[
-    "id",
-    "chat",
-    "from",
-    "to",
-    "author",
-    "sender",
-    "from_me",
-    "source",
-    "type",
-    "body",
-    "caption",
-    "media",
-    "quoted",
-    "mentions",
-    "timestamp",
-    "ack",
-];
 
 impl Kind {
     /// A new message from somebody else.

@@ -22,6 +22,7 @@ use super::slot::Slot;
 
 mod dead;
 mod runs;
+mod skip;
 
 /// Runs of one script that are at work at a time.
 const AT_WORK: usize = 64;
@@ -123,8 +124,9 @@ impl Dispatch {
                     Ok(events) if events.is_empty() => cursor = *head.borrow(),
                     Ok(events) => {
                         for (offset, event) in events {
-                            // What retention has taken away is finished.
-                            self.slot.advance(|position| position.finish_range(cursor, offset));
+                            if cursor < offset {
+                                self.skip(cursor, offset, &mut failed).await;
+                            }
                             cursor = offset + 1;
                             self.take(lanes, offset, event, &mut failed).await;
                         }
@@ -251,15 +253,20 @@ impl Dispatch {
     }
 
     /// Commits a batch together with the position, which passes `offset` only if the commit is kept.
-    async fn commit_position(&self, mut batch: Batch, offset: Option<u64>) -> Result<(), StoreError> {
+    async fn commit_position(&self, batch: Batch, offset: Option<u64>) -> Result<(), StoreError> {
+        self.commit_past(batch, offset.map(|offset| (offset, offset + 1))).await
+    }
+
+    /// Commits a batch together with the position, which passes this half-open range only if the commit is kept.
+    async fn commit_past(&self, mut batch: Batch, range: Option<(u64, u64)>) -> Result<(), StoreError> {
         let _one = self.committing.lock().await;
         let Some(mut position) = self.slot.position() else {
             return Ok(());
         };
-        if let Some(offset) = offset {
-            position.finish(offset);
+        if let Some((from, to)) = range {
+            position.finish_range(from, to);
         }
-        let mark = position.mark;
+        let (mark, offset) = (position.mark, range.map(|(from, _)| from));
         batch.positions.push((self.slot.name.to_string(), position));
         tracing::trace!(target: "wharf::path", script = &*self.slot.name, offset, "run in commit");
         self.shared.store.commit(batch).await?;
@@ -272,8 +279,8 @@ impl Dispatch {
         {
             self.gates.forget_finished();
         }
-        if let Some(offset) = offset {
-            self.slot.advance(|position| position.finish(offset));
+        if let Some((from, to)) = range {
+            self.slot.advance(|position| position.finish_range(from, to));
         }
         Ok(())
     }

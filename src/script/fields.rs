@@ -100,8 +100,8 @@ const OTHERS: &[(&str, &str)] = &[
 const APART: &[(&str, &str, &str)] = &[
     ("message", "account", "string"),
     ("message.any", "account", "string"),
-    ("script.skipped", "from", "any"),
-    ("script.skipped", "to", "any"),
+    ("script.skipped", "from", "number"),
+    ("script.skipped", "to", "number"),
     ("action.unknown", "event", "string?"),
     ("action.stopped", "event", "string?"),
     ("script.error", "event", "any"),

@@ -14,6 +14,7 @@ mod recorder;
 mod reloads;
 mod runaways;
 mod runs;
+mod skipped;
 mod stuck;
 mod timers;
 mod tries;
