@@ -45,8 +45,6 @@ pub(crate) struct Dispatch {
     places: Arc<Semaphore>,
     /// Below this, runs may have been begun by a host that is gone.
     began: u64,
-    /// Held over each commit that moves the position, so that none claims what another has not committed.
-    committing: tokio::sync::Mutex<()>,
     /// The mark of the last such commit.
     committed: AtomicU64,
     /// Such commits.
@@ -77,7 +75,6 @@ impl Dispatch {
             gates: Arc::clone(gates),
             places: Arc::new(Semaphore::new(AT_WORK)),
             began,
-            committing: tokio::sync::Mutex::default(),
             committed: AtomicU64::new(mark),
             commits: AtomicU64::new(0),
         })
@@ -252,14 +249,14 @@ impl Dispatch {
         );
     }
 
-    /// Commits a batch together with the position, which passes `offset` only if the commit is kept.
+    /// Commits a batch together with the position, which passes `offset` only if the commit is kept. Runs that end together
+    /// share a commit: each claims what is finished already and its own event, and the store adds them up.
     async fn commit_position(&self, batch: Batch, offset: Option<u64>) -> Result<(), StoreError> {
         self.commit_past(batch, offset.map(|offset| (offset, offset + 1))).await
     }
 
-    /// Commits a batch together with the position, which passes this half-open range only if the commit is kept.
+    /// The same, past this half-open range.
     async fn commit_past(&self, mut batch: Batch, range: Option<(u64, u64)>) -> Result<(), StoreError> {
-        let _one = self.committing.lock().await;
         let Some(mut position) = self.slot.position() else {
             return Ok(());
         };
@@ -271,7 +268,7 @@ impl Dispatch {
         tracing::trace!(target: "wharf::path", script = &*self.slot.name, offset, "run in commit");
         self.shared.store.commit(batch).await?;
         tracing::trace!(target: "wharf::path", script = &*self.slot.name, offset, "run committed");
-        self.committed.store(mark, Ordering::Relaxed);
+        self.committed.fetch_max(mark, Ordering::Relaxed);
         if self
             .commits
             .fetch_add(1, Ordering::Relaxed)

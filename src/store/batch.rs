@@ -47,7 +47,8 @@ pub struct Batch {
     pub kv: Vec<KvWrite>,
     /// Deliveries to make.
     pub posts: Vec<Post>,
-    /// Positions of scripts.
+    /// What scripts have finished, added to what is kept of them: batches of one commit that do not know of each other lose
+    /// nothing. A script without a position gets this one.
     pub positions: Vec<(String, Position)>,
     /// Script, journal offset, and the failed run there; `None` removes it.
     pub tries: Vec<(String, u64, Option<FailedRun>)>,

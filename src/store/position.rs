@@ -51,6 +51,14 @@ impl Position {
         }
     }
 
+    /// Takes over all that another position of the same script says is finished.
+    pub fn merge(&mut self, other: &Position) {
+        self.finish_range(0, other.mark);
+        for (from, to) in &other.done {
+            self.finish_range(*from, *to);
+        }
+    }
+
     /// Whether the event at this offset is finished.
     #[must_use]
     pub fn is_finished(&self, offset: u64) -> bool {
@@ -118,6 +126,15 @@ mod tests {
                     prop_assert!(below < *from && from < to, "{:?}", &position);
                     below = *to;
                 }
+                // Half of it and the other half are the whole, whichever way round.
+                let (mut one, mut other) = (Position::start(start), Position::start(start));
+                for (at, offset) in model.iter().enumerate() {
+                    if at % 3 == 0 { one.finish(*offset) } else { other.finish(*offset) }
+                }
+                let before = one.clone();
+                one.merge(&other);
+                other.merge(&before);
+                prop_assert_eq!((&one, &other), (&position, &position));
                 let json = serde_json::to_string(&position).unwrap();
                 prop_assert_eq!(&serde_json::from_str::<Position>(&json).unwrap(), &position);
             }

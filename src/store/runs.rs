@@ -53,8 +53,17 @@ pub(super) fn stage(
     (dead_runs, revived): (&[DeadRun], &[String]),
     verdicts: &[(u64, Verdict)],
 ) -> Result<(), Error> {
-    for (script, position) in positions {
-        layer.put(Table::Positions.named(script)?, position)?;
+    for (script, finished) in positions {
+        let key = Table::Positions.named(script)?;
+        let kept = layer.get::<super::Position>(&key)?;
+        let position = kept.map_or_else(
+            || finished.clone(),
+            |mut kept| {
+                kept.merge(finished);
+                kept
+            },
+        );
+        layer.put(key, &position)?;
     }
     for (script, offset, run) in tries {
         layer.put_or_delete(Table::FailedRuns.owned(script, &offset.to_be_bytes())?, run.as_ref())?;

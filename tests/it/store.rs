@@ -7,6 +7,7 @@ mod killed;
 mod kv;
 mod numbering;
 mod outbox;
+mod positions;
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Edits are live, and safe: the last good version goes on.
 
-use rustix::fs::{CWD, RenameFlags};
 use super::bench::{Bench, PATIENCE};
+use rustix::fs::{CWD, RenameFlags};
 
 fn answers(word: &str) -> String {
     format!("wharf.on('message', function(msg) msg:reply('{word} ' .. msg.body) end)")
