@@ -15,7 +15,27 @@ use super::super::run::Effects;
 use super::Dispatch;
 use super::runs::{SoFar, Subject, Tried};
 
+/// Dead runs of one script that are kept; for one more the oldest goes.
+const MAX_DEAD: usize = 1000;
+/// Dead runs that one commit forgets.
+const MAX_AT_ONCE: usize = 64;
+
 impl Dispatch {
+    /// The oldest dead runs of the script, which go so that there is room for one more.
+    pub(super) async fn too_many_dead(&self) -> Vec<String> {
+        let mut dead = match self.shared.store.dead_runs().await {
+            Ok(dead) => dead,
+            Err(error) => {
+                tracing::warn!(target: "wharf::script", "dead runs could not be read: {error}");
+                return Vec::new();
+            }
+        };
+        dead.retain(|run| *run.script == *self.slot.name);
+        let over = (dead.len() + 1).saturating_sub(MAX_DEAD);
+        dead.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
+        dead.into_iter().take(over.min(MAX_AT_ONCE)).map(|run| run.id).collect()
+    }
+
     /// Runs it again and answers who asked.
     pub(super) async fn revive(&self, revival: Revival) {
         let Revival { dead, event, answer } = revival;

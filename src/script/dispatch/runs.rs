@@ -308,6 +308,7 @@ impl Dispatch {
         }
         batch.tries.push((self.slot.name.to_string(), offset, None));
         batch.dead_runs.push(dead);
+        batch.revived.extend(self.too_many_dead().await);
         self.commit_position(batch, Some(offset)).await
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use wharf::script::DeadError;
+use wharf::store::{Batch, DeadRun};
 
 use super::bench::Bench;
 
@@ -110,4 +111,51 @@ async fn a_dead_run_of_a_script_that_is_gone_or_handles_it_no_more_is_told() {
         scripts.dead_runs(None).await.unwrap().is_empty(),
         "nothing was left to do"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_one_script_a_thousand_dead_runs_are_kept_and_the_oldest_goes_for_the_next() {
+    let (bench, id) = with_a_dead_run().await;
+    let before = |at: i64| DeadRun {
+        id: format!("run_{at:04}"),
+        script: if at == 0 { "other" } else { "bot" }.to_owned(),
+        offset: 0,
+        event_id: "evt_x".to_owned(),
+        error: "no".to_owned(),
+        at,
+    };
+    let old: Vec<DeadRun> = (0..1000).map(before).collect();
+    for some in old.chunks(100) {
+        let dead_runs = some.to_vec();
+        bench
+            .store
+            .commit(Batch {
+                dead_runs,
+                ..Batch::default()
+            })
+            .await
+            .unwrap();
+    }
+    let ids = async || -> Vec<String> {
+        let all = bench.store.dead_runs().await.unwrap();
+        all.into_iter().map(|run| run.id).collect()
+    };
+    let known = ids().await;
+    assert_eq!(known.len(), 1001);
+    bench.message("b@c.us", "order 8").await;
+    let new = async {
+        while ids().await.iter().all(|id| known.contains(id)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(super::bench::PATIENCE, new).await.unwrap();
+    let kept = ids().await;
+    assert_eq!(kept.len(), 1001, "a thousand of the script, and the other's");
+    assert!(
+        !kept.contains(&"run_0001".to_owned()),
+        "the oldest of the script has gone"
+    );
+    for id in ["run_0000", "run_0002", &id] {
+        assert!(kept.contains(&id.to_owned()), "{id} has gone");
+    }
 }

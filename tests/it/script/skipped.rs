@@ -13,7 +13,11 @@ const ANSWER: &str = "wharf.on('message', function(msg) msg:reply('re ' .. msg.b
 
 /// What a retention of the journal would do: takes the rows of these offsets away.
 fn forget(bench: &Bench, offsets: std::ops::Range<u64>) {
-    let db = sled::open(bench.dir.path().join("data/db")).unwrap();
+    // As the store opens it.
+    let config = sled::Config::new()
+        .path(bench.dir.path().join("data/store"))
+        .segment_size(4 << 20);
+    let db = config.open().unwrap();
     for offset in offsets {
         let key: Vec<u8> = [b'j'].into_iter().chain(offset.to_be_bytes()).collect();
         assert!(db.remove(key).unwrap().is_some(), "the journal has no row {offset}");
