@@ -38,6 +38,7 @@ test: system rust library nextest emmylua lint deny
 
 bench: system rust library
 	$(CARGO) bench --locked --bench store
+	$(CARGO) bench --locked --bench scripts
 	$(CARGO) bench --locked --bench path
 
 # Writes the part of docs/scripting.md that is made from the program's tables.

@@ -42,6 +42,7 @@ mod shared;
 mod signature;
 mod slot;
 pub mod start;
+mod throughput;
 mod timer;
 mod times;
 pub mod types;
@@ -70,6 +71,8 @@ pub use reference::reference;
 use reload::{Reload, Slots};
 pub use repl::{ReplError, Typed};
 use shared::Shared;
+#[doc(hidden)]
+pub use throughput::throughput;
 pub use times::Times;
 pub use views::{Cause, Problem, ScriptView};
 
