@@ -81,7 +81,11 @@ pub fn offer(path: &Path, scripts: &Scripts) -> Result<Offer, Error> {
         false => None,
     };
     Ok(Offer {
-        changes: pins.0.get(&name).map(|pin| pin.changes(&content)),
+        changes: match pins.0.get(&name) {
+            // What was in it before is not known.
+            None | Some(Pin::Own { .. }) => None,
+            Some(pin) => Some(pin.changes(&content)),
+        },
         replaces: there.is_some_and(|there| there.as_ref() != Ok(&content)),
         enabled: scripts.enabled.contains(&name),
         plugins,

@@ -109,6 +109,26 @@ fn what_is_no_plugin_is_refused_with_the_reason() {
     assert!(refused(&["remove", "greeter"]).contains("no plugin 'greeter' was added"));
 }
 
+#[test]
+fn what_has_changed_is_named_when_a_plugin_is_offered_again() {
+    let folder = folder();
+    let add = |more: &[&str]| text(&wharf(folder.path(), &[&["add", "greeter", "--yes"], more].concat()));
+    wharf(folder.path(), &["add", "download/greeter-main", "--yes"]);
+    assert!(add(&[]).contains("It is what was added before.\n"));
+    std::fs::write(folder.path().join("plugins/greeter/lib/more.lua"), "return 1").unwrap();
+    assert!(add(&["--own"]).contains("Changed since it was added: lib/more.lua (new)\n"));
+    let own = text(&wharf(folder.path(), &["list"]));
+    assert!(
+        own.starts_with("greeter\t1.2\tyour own: what you change is in force at once"),
+        "{own}"
+    );
+    let again = add(&[]);
+    assert!(
+        !again.contains("added before") && !again.contains("Changed since"),
+        "{again}"
+    );
+}
+
 /// The lock that is part of the source says that the three plugins are trusted as they are.
 #[test]
 fn the_plugins_that_come_with_wharf_are_those_of_the_lock() {
