@@ -22,6 +22,7 @@ use crate::store::Store;
 mod dead;
 mod demo;
 mod plugin;
+mod record;
 mod repl;
 
 /// `EX_CONFIG` of sysexits.h: the configuration must change before another start makes sense.
@@ -73,6 +74,8 @@ enum Command {
         #[command(flatten)]
         place: Where,
     },
+    /// Write the last events of the journal as a fixture for tests, with other numbers and names.
+    Record(record::Record),
     /// Write files by which editors know the API: scripts/.types and .luarc.json.
     Types {
         /// The folder that the editor opens, with scripts/ in it; without it, that of the configuration.
@@ -241,6 +244,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::New { what, name, place } => begin(what, &name, &place),
         Command::Repl { name, place } => repl::run(&name, &place.sources().load()?).await,
+        Command::Record(wanted) => record::run(wanted).await,
         Command::Types { dir, place } => types(dir, &place),
         Command::Plugin { command } => plugin::run(command),
         Command::Dead { command } => dead::run(command).await,

@@ -15,6 +15,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::keys::Listed;
+use crate::event::Event;
 use crate::script::{DeadView, Typed};
 
 /// Time for one question and its answer.
@@ -167,6 +168,19 @@ impl Client {
     /// Every [`Error`].
     pub async fn dead_runs(&self) -> Result<Vec<DeadView>, Error> {
         read(self.ask(Method::GET, "/api/scripts/dead", None).await?, "runs")
+    }
+
+    /// The last events of the journal, of these names or of any.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Error`].
+    pub async fn last_events(&self, last: u16, names: &[String]) -> Result<Vec<Event>, Error> {
+        // A name that an address cannot hold is no event's.
+        let plain = |name: &&String| name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        let names: Vec<&str> = names.iter().filter(plain).map(String::as_str).collect();
+        let path = format!("/api/journal/last?last={last}&events={}", names.join(","));
+        read(self.ask(Method::GET, &path, None).await?, "events")
     }
 
     /// Starts a dead run again and waits for its end.

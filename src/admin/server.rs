@@ -13,6 +13,7 @@
 //! | `POST /api/accounts/{id}/messages/send` | send | send a text |
 //! | `GET /api/scripts` | read | scripts and plugins, with their last error |
 //! | `GET /api/scripts/dead`, `POST /api/scripts/dead/{id}/run` | read, admin | runs that were given up; start one again |
+//! | `GET /api/journal/last` | the control socket | `wharf record` |
 //! | `POST /api/scripts/{name}/repl` | the control socket | `wharf repl` |
 //! | `GET /api/outbox`, `/api/outbox/dead` | read | deliveries that wait, and those given up |
 //! | `GET, POST /api/keys`, `DELETE /api/keys/{id}` | the control socket | `wharf key` |
@@ -122,6 +123,7 @@ pub(super) fn routes() -> Vec<Route> {
         row(post.clone(), "/api/scripts/{name}/repl", Control, api::scripts::type_in),
         row(get.clone(), "/api/scripts/dead", read, api::dead_runs::list),
         row(post.clone(), "/api/scripts/dead/{id}/run", admin, api::dead_runs::run),
+        row(get.clone(), "/api/journal/last", Control, api::journal::last),
         row(get.clone(), "/api/outbox", read, api::outbox::waiting),
         row(get.clone(), "/api/outbox/dead", read, api::outbox::dead),
         row(get.clone(), "/api/keys", Control, api::keys::list),

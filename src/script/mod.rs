@@ -34,6 +34,7 @@ mod permissions;
 mod pins;
 pub mod plugins;
 mod queue;
+mod record;
 mod reference;
 mod reload;
 mod repl;
@@ -67,6 +68,7 @@ use crate::store::{self, Store};
 
 pub use dead::{DeadError, DeadView, listed as dead_runs};
 use gates::Gates;
+pub use record::{anonymous, last_events};
 pub use reference::reference;
 use reload::{Reload, Slots};
 pub use repl::{ReplError, Typed};

@@ -14,6 +14,7 @@ mod keys;
 mod layers;
 mod page;
 mod plugins;
+mod record;
 mod repl;
 mod script;
 mod script_tools;

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ struct Waiting {
 /// One script under test.
 pub(super) struct Bot {
     generation: Generation,
+    /// Where its file lies.
+    pub(super) folder: PathBuf,
     pub(super) world: Rc<Invented>,
     lanes: RefCell<BTreeMap<String, VecDeque<Waiting>>>,
     /// What the gates said to the last event.
@@ -135,6 +137,7 @@ impl Bot {
         generation.timers().arm_file(world.now());
         Ok(Rc::new(Self {
             generation,
+            folder: file.parent().map(Path::to_owned).unwrap_or_default(),
             world,
             lanes: RefCell::default(),
             verdict: Cell::new(None),
@@ -160,7 +163,7 @@ impl Bot {
     }
 
     /// An event happens: its lane works on it as soon as those before it have ended.
-    async fn happen(
+    pub(super) async fn happen(
         &self,
         kind: Kind,
         account: Option<String>,

@@ -32,6 +32,10 @@ impl UserData for Handle {
             let bot = this.bot();
             async move { bot?.event(&name, object_of(&data, "the data of an event")?).await }
         });
+        methods.add_async_method("replay", |_, this, file: String| {
+            let bot = this.bot();
+            async move { bot?.replay(&file).await }
+        });
         methods.add_async_method("advance", |_, this, by: String| {
             let bot = this.bot();
             async move { bot?.advance(parse_duration(&by).map_err(wrong)?).await }

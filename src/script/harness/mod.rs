@@ -11,6 +11,7 @@ mod compare;
 mod expect;
 mod failing;
 mod handle;
+mod replay;
 pub(crate) mod rows;
 mod world;
 

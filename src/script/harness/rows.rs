@@ -25,6 +25,11 @@ pub(crate) const ROWS: &[TestRow] = &[
         "Any other event happens.",
     ),
     (
+        "bot:replay",
+        "(bot, file: string) -> ()",
+        "The events of a file that `wharf record` wrote happen, now.",
+    ),
+    (
         "bot:advance",
         "(bot, time: string) -> ()",
         "Lets time pass, and with it what becomes due.",

@@ -103,6 +103,14 @@ impl Invented {
         self.accounts.keys().next().cloned().unwrap_or_default()
     }
 
+    /// The account of that id; of a host that the test does not have, the one that events are of if it does not say.
+    pub(super) fn known_account(&self, id: &str) -> String {
+        match self.accounts.contains_key(id) {
+            true => id.to_owned(),
+            false => self.first_account(),
+        }
+    }
+
     pub(super) fn set_now(&self, now: i64) {
         self.now.set(now);
     }
