@@ -107,6 +107,9 @@ pub(crate) struct Meter {
     ticks: Cell<u32>,
     /// The coarse clock when the thread's was read last.
     looked: Cell<Duration>,
+    /// Both clocks at the end of the last slice: what begins within the same tick goes on from there, which saves a reading
+    /// and counts the little that the host did in between.
+    last: Cell<Option<(Duration, Duration)>>,
     current: RefCell<Option<Rc<Tally>>>,
 }
 
@@ -154,7 +157,11 @@ impl Meter {
 
     /// Runs `work` on the account of `tally`.
     pub(crate) fn slice<R>(&self, tally: &Rc<Tally>, work: impl FnOnce() -> R) -> R {
-        let start = cpu_time();
+        let tick = read(ClockId::MonotonicCoarse);
+        let start = match self.last.get() {
+            Some((last, cpu)) if last == tick => cpu,
+            _ => cpu_time(),
+        };
         let left = if tally.killed().is_some() {
             Duration::ZERO
         } else {
@@ -167,7 +174,9 @@ impl Meter {
         let result = work();
         self.current.replace(outer);
         self.ends.set(outer_ends);
-        tally.used.set(tally.used.get() + cpu_time().saturating_sub(start));
+        let end = cpu_time();
+        self.last.set(Some((read(ClockId::MonotonicCoarse), end)));
+        tally.used.set(tally.used.get() + end.saturating_sub(start));
         result
     }
 
@@ -180,7 +189,7 @@ impl Meter {
             wall,
             spent: Duration::ZERO,
             since: None,
-            alarm: Box::pin(tokio::time::sleep(wall)),
+            alarm: None,
         }
     }
 }
@@ -193,7 +202,8 @@ pub(crate) struct Metered<F> {
     wall: Duration,
     spent: Duration,
     since: Option<Instant>,
-    alarm: Pin<Box<Sleep>>,
+    /// Set when it waits for the first time: most runs never do.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl<F: Future> Future for Metered<F> {
@@ -201,10 +211,18 @@ impl<F: Future> Future for Metered<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Some(work) = this.work.as_mut() else {
+        if this.work.is_none() {
             return Poll::Pending;
-        };
-        let polled = this.meter.slice(&this.tally, || work.as_mut().poll(cx));
+        }
+        let held = &mut this.work;
+        // What has ended is dropped in the same slice: each costs two readings of the thread's clock.
+        let polled = this.meter.slice(&this.tally, || {
+            let polled = held.as_mut().map_or(Poll::Pending, |work| work.as_mut().poll(cx));
+            if polled.is_ready() {
+                held.take();
+            }
+            polled
+        });
         if let Some(kill) = this.tally.killed() {
             // Also if it caught the refusal and went on: it is over its limit.
             this.drop_work();
@@ -217,12 +235,14 @@ impl<F: Future> Future for Metered<F> {
             this.spent += this.since.take().map_or(Duration::ZERO, |since| since.elapsed());
             return Poll::Pending;
         }
+        let (wall, spent) = (this.wall, this.spent);
+        let alarm = this.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(wall)));
         if this.since.is_none() {
             let now = Instant::now();
             this.since = Some(now);
-            this.alarm.as_mut().reset(now + this.wall.saturating_sub(this.spent));
+            alarm.as_mut().reset(now + wall.saturating_sub(spent));
         }
-        if this.alarm.as_mut().poll(cx).is_ready() {
+        if alarm.as_mut().poll(cx).is_ready() {
             let kill = Kill::Wall(this.wall);
             this.tally.killed.set(Some(kill));
             this.drop_work();
