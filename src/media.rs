@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use hyper::body::Bytes;
@@ -59,6 +59,8 @@ pub enum Error {
 #[derive(Clone, Debug)]
 pub struct Media {
     folder: Arc<Path>,
+    /// Held while a file is looked at and kept or removed, so that none goes that is just being used again.
+    changing: Arc<Mutex<()>>,
     config: watch::Receiver<Arc<Config>>,
 }
 
@@ -77,7 +79,12 @@ impl Media {
             source,
         })?;
         let folder = folder.into();
-        Ok(Self { folder, config })
+        let changing = Arc::default();
+        Ok(Self {
+            folder,
+            changing,
+            config,
+        })
     }
 
     /// The most bytes that a file may have.
@@ -116,6 +123,7 @@ impl Media {
         let (this, file) = (self.clone(), file.clone());
         let bytes = blocking(move || {
             let path = this.path(&file)?;
+            let _one = this.changing.lock().unwrap_or_else(PoisonError::into_inner);
             touch(&path)?;
             let bytes = fs::read(&path).map_err(|source| missing(&file, "read", &path, source))?;
             // A disk that lies is better found here than by who gets the file.
@@ -142,7 +150,9 @@ impl Media {
             let path = path.to_owned();
             move |source| Error::Disk { step, path, source }
         };
-        if fs::metadata(&path).is_ok_and(|known| known.len() == file.size) {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that the disk has spoilt is written anew.
+        if fs::read(&path).is_ok_and(|known| hash(&known) == file.sha256) {
             return touch(&path);
         }
         // Of its own, because two may keep the same file at once.
@@ -190,6 +200,7 @@ impl Media {
             path: self.folder.to_path_buf(),
             source,
         })?;
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = SystemTime::now();
         let is_old = |path: &Path| {
             let used = fs::metadata(path).and_then(|known| known.modified());
@@ -297,6 +308,11 @@ mod tests {
             .unwrap();
         fs::write(folder.path().join("data/media").join(&file.sha256), "other").unwrap();
         assert!(matches!(media.read(&file).await, Err(Error::Gone { .. })), "spoilt");
+        let again = media
+            .keep(Bytes::from_static(b"hello"), "text/plain".into(), None)
+            .await
+            .unwrap();
+        assert_eq!(media.read(&again).await.unwrap(), "hello", "written anew");
         for name in ["../../config.toml", "", "2CF2"] {
             name.clone_into(&mut file.sha256);
             assert!(matches!(media.read(&file).await, Err(Error::Gone { .. })), "{name}");

@@ -143,6 +143,13 @@ impl Scripts {
             slots.get(&dead.script).filter(|slot| !slot.is_withdrawn()).cloned()
         };
         let slot = slot.ok_or_else(|| DeadError::NoScript(dead.script.clone()))?;
+        // One that was never in force has nobody who would take it.
+        if slot.current().is_none() || slot.position().is_none() {
+            let script = &dead.script;
+            return Err(DeadError::Failed(format!(
+                "the script '{script}' is not running; GET /api/scripts says why"
+            )));
+        }
         let (answer, answered) = oneshot::channel();
         let script = dead.script.clone();
         let revival = Revival { dead, event, answer };

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Mutex as Turnstile, mpsc, watch};
+use tokio::sync::{Mutex as Turnstile, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,9 @@ use super::qr::Qr;
 use super::snapshot::Pictures;
 use super::tab::Tab;
 use super::view::{AccountView, Status};
+
+/// Files of an account that are on their way at the same time; more wait.
+const FILES: usize = 4;
 
 /// The tab of an account, as far as it may be used.
 #[derive(Clone)]
@@ -58,6 +61,8 @@ pub(super) struct Account {
     /// When the link was made, if it was made by this process.
     pub(super) linked: Mutex<Option<Instant>>,
     pub(super) keys: Locks,
+    /// Held while a file is on its way into the page or out of it: each lies in memory whole, and the page keeps eight.
+    pub(super) files: Semaphore,
     pub(super) pacing: Pacing,
     pub(super) pictures: Pictures,
 }
@@ -80,6 +85,7 @@ impl Account {
             qr: Mutex::default(),
             linked: Mutex::default(),
             keys: Locks::default(),
+            files: Semaphore::new(FILES),
             pictures: Pictures::default(),
         }
     }

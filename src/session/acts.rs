@@ -62,7 +62,12 @@ pub(super) async fn download(room: &Arc<Room>, account: &Arc<Account>, order: Do
     let until = Instant::now() + order.patience.min(LONGEST);
     let fetched = loop {
         let tab = ready(room, account, until).await?;
-        let fetched = timeout_at(until, tab.fetch(&order.message, room.media.max())).await;
+        let fetch = async {
+            // Never closed.
+            let _one = account.files.acquire().await.ok();
+            tab.fetch(&order.message, room.media.max()).await
+        };
+        let fetched = timeout_at(until, fetch).await;
         match answer(account, fetched) {
             Err(Again(why)) => again(account, until, &why).await?,
             Ok(answer) => break answer?,

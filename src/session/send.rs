@@ -263,6 +263,11 @@ impl Delivery {
         let (Some(chat), Some(message_id)) = (&intent.chat, &intent.message_id) else {
             return Step::Again("the intent has no id".to_owned());
         };
+        // Never closed. Who holds one has deadlines.
+        let _one = match intent.content.file() {
+            Some(_) => self.account.files.acquire().await.ok(),
+            None => None,
+        };
         if let Some(file) = intent.content.file() {
             let bytes = match self.room.media.read(file).await {
                 Ok(bytes) => bytes,

@@ -17,4 +17,5 @@ mod runs;
 mod skipped;
 mod stuck;
 mod timers;
+mod told;
 mod tries;

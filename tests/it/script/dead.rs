@@ -104,6 +104,11 @@ async fn a_dead_run_of_a_script_that_is_gone_or_handles_it_no_more_is_told() {
     tokio::time::timeout(super::bench::PATIENCE, gone).await.unwrap();
     let refused = scripts.run_dead(&id).await.unwrap_err();
     assert!(matches!(refused, DeadError::NoScript(_)), "{refused}");
+    // It is there and was never in force: nobody waits for it.
+    bench.write("bot", "wharf.on(");
+    bench.until_view("bot", |view| view.state == "refused").await;
+    let refused = scripts.run_dead(&id).await.unwrap_err();
+    assert!(refused.to_string().contains("is not running"), "{refused}");
     std::fs::rename(bench.dir.path().join("away"), bench.path("bot")).unwrap();
     bench.until_view("bot", |view| view.state == "running").await;
     scripts.run_dead(&id).await.unwrap();
