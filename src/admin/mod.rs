@@ -29,6 +29,7 @@ pub use listen::Doors;
 use crate::config::Config;
 use crate::script::Scripts;
 use crate::session::Sessions;
+use crate::store::backup::Backups;
 use crate::store::{self, Store};
 
 /// The control socket's name in the data folder.
@@ -42,6 +43,8 @@ pub struct Deps {
     pub scripts: Scripts,
     /// Keys, the outbox, send intents.
     pub store: Store,
+    /// The store's backups.
+    pub backups: Backups,
     /// `[admin]`, the limit of accounts, declared webhooks: as they are in force.
     pub config: watch::Receiver<Arc<Config>>,
     /// Ends it: requests under way get ten seconds.
@@ -97,6 +100,7 @@ pub fn serve(deps: Deps, doors: Doors) {
         sessions,
         scripts,
         store,
+        backups,
         config,
         stop,
         tracker,
@@ -106,6 +110,7 @@ pub fn serve(deps: Deps, doors: Doors) {
         sessions,
         scripts,
         store,
+        backups,
         config: config.clone(),
         tracker: tracker.clone(),
         throttle: throttle::Throttle::default(),

@@ -88,6 +88,20 @@ pub enum Error {
         /// Bytes below which new work is refused.
         kept_free: u64,
     },
+    /// A backup that cannot be used; nothing was changed.
+    #[error("the backup {} cannot be used: {why}", .file.display())]
+    Backup {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// It cannot be done beside what is under way.
+    #[error("{what}")]
+    Busy {
+        /// What, and why.
+        what: String,
+    },
     /// The disk failed. The store reopens by itself; whether the batch was kept is not known until then.
     #[error("the store is out of service: {why}")]
     Down {

@@ -19,7 +19,9 @@
 //! the room on the disk: `space`.
 
 mod accounts;
+pub mod backup;
 mod batch;
+mod check;
 mod compact;
 #[cfg(test)]
 mod conformance;
@@ -58,12 +60,13 @@ mod writer;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use accounts::{AccountRecord, Desired, Webhook};
 pub use batch::{Batch, Committed, EVENTS_PER_BATCH, NewEvent, Once, PageMark, ROWS_PER_BATCH, ROWS_PER_COMMIT};
+pub use check::{Checked, check};
 pub use error::Error;
 pub use intents::Intent;
 pub use jobs::{JOB_MAX, Job, NewJob};
@@ -75,7 +78,7 @@ pub use outbox::{BODY_MAX, DeadLetter, Delivery, OutboxChange, Post};
 pub use position::Position;
 pub use retention::Limits;
 pub use runs::{DeadRun, FailedRun, Verdict};
-pub use space::{Health, Level};
+pub use space::{Health, Level, room};
 
 use disk::Disk;
 use writer::Command;
@@ -91,6 +94,15 @@ const FOLDER: &str = "store";
 
 /// The file in the data folder that holds room for the moment at which the disk is full.
 const BALLAST: &str = "store.ballast";
+
+/// The file in the data folder that is there while a store is open: one that is found there says that it did not end in order.
+const OPEN: &str = "store.open";
+
+/// Whether the store of a data folder was not closed in order by who had it last, or is open now.
+#[must_use]
+pub fn ended_uncleanly(dir: &Path) -> bool {
+    dir.join(OPEN).exists()
+}
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +150,8 @@ struct Shared {
     tail: Mutex<journal::Tail>,
     health: Mutex<Health>,
     limits: Mutex<Limits>,
+    /// The moment of a backup that is under way; the backup holds it.
+    fence: Mutex<Weak<backup::Fence>>,
     /// The scripts that there are, and whether each is at work; `None` until somebody has said so.
     readers: Mutex<Option<HashMap<String, bool>>>,
 }

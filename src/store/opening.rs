@@ -3,7 +3,7 @@
 //! In: a data folder. Out: what writer and handles share, or a refusal that leaves everything as it was. Must not repair
 //! anything but what `durable` names, nor change rows but to bring an older schema up (`migrate`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -17,7 +17,7 @@ use super::space::Ballast;
 use super::stage::{Head, Layer};
 use super::tree::Folder;
 use super::writer::{Command, Writer};
-use super::{BALLAST, Error, FOLDER, Options, Shared, compact, durable, lock, sweep};
+use super::{BALLAST, Error, FOLDER, OPEN, Options, Shared, compact, durable, lock, sweep};
 
 /// Takes the folder, opens the database and starts the thread.
 pub(super) fn start(dir: &Path, options: &Options, queue: mpsc::Receiver<Command>) -> Result<Arc<Shared>, Error> {
@@ -28,14 +28,16 @@ pub(super) fn start(dir: &Path, options: &Options, queue: mpsc::Receiver<Command
     let ballast = options.ballast.then(|| Ballast::at(dir.join(BALLAST)));
     let medium = Folder::new(folder, options.cache_bytes, ballast);
     compact::if_worth(dir, options.cache_bytes)?;
-    start_on(Box::new(medium), options, Some(lock), queue)
+    let mark = dir.join(OPEN);
+    std::fs::File::create(&mark).map_err(|err| Error::folder("make", &mark, err))?;
+    start_on(Box::new(medium), options, Some((lock, mark)), queue)
 }
 
 /// Opens the database of a medium and starts the thread.
 pub(super) fn start_on(
     medium: Box<dyn Medium>,
     options: &Options,
-    lock: Option<Lock>,
+    lock: Option<(Lock, PathBuf)>,
     queue: mpsc::Receiver<Command>,
 ) -> Result<Arc<Shared>, Error> {
     let disk = Disk::on(medium.open()?);
@@ -52,6 +54,7 @@ pub(super) fn start_on(
         tail: Default::default(),
         health: Default::default(),
         limits: options.limits.into(),
+        fence: Default::default(),
         readers: Default::default(),
     });
     let place = medium.place();

@@ -161,7 +161,7 @@ fn pass(
                 "script": script, "from": from, "to": last, "count": count,
                 "reason": "the journal does not hold them any more",
             });
-            tell(layer, data, rules.now)?;
+            tell(layer, &data, rules.now)?;
         }
         let mut moved = position.clone();
         moved.finish_range(0, to);
@@ -171,7 +171,7 @@ fn pass(
     Ok(Retention::Deleting)
 }
 
-fn tell(layer: &mut Layer<'_>, data: Value, now: i64) -> Result<(), Error> {
+fn tell(layer: &mut Layer<'_>, data: &Value, now: i64) -> Result<(), Error> {
     let data: Map<String, Value> = data.as_object().cloned().unwrap_or_default();
     let draft = Draft {
         event: Kind::Named("script.skipped"),

@@ -6,8 +6,9 @@
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::Error;
 use super::engine::Space;
 
 /// The least that is kept free, whatever the size of the disk.
@@ -68,6 +69,24 @@ pub(super) fn level(space: Space) -> Level {
     } else {
         Level::Enough
     }
+}
+
+/// How much room the disk of a folder has: what it means, the bytes that are free, and those that are kept free.
+///
+/// # Errors
+/// [`Error::Folder`] if the system does not say.
+pub fn room(dir: &Path) -> Result<(Level, u64, u64), Error> {
+    let space = of_disk(dir)?;
+    Ok((level(space), space.free, kept_free(space.total)))
+}
+
+/// Bytes of the disk that a folder lies on.
+pub(super) fn of_disk(dir: &Path) -> Result<Space, Error> {
+    let stat = rustix::fs::statvfs(dir).map_err(|err| Error::folder("ask for the free space of", dir, err.into()))?;
+    Ok(Space {
+        total: stat.f_blocks.saturating_mul(stat.f_frsize),
+        free: stat.f_bavail.saturating_mul(stat.f_frsize),
+    })
 }
 
 /// A file that holds room for an emergency.

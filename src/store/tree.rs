@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::engine::{Engine, Medium, Range, Rows, Space};
-use super::space::Ballast;
+use super::space::{Ballast, of_disk};
 use super::{Error, durable};
 
 /// A folder for the database. The caller holds its lock.
@@ -36,12 +36,7 @@ impl Medium for Folder {
     }
 
     fn space(&self) -> Result<Space, Error> {
-        let stat = rustix::fs::statvfs(&self.dir)
-            .map_err(|err| Error::folder("ask for the free space of", &self.dir, err.into()))?;
-        let space = Space {
-            total: stat.f_blocks.saturating_mul(stat.f_frsize),
-            free: stat.f_bavail.saturating_mul(stat.f_frsize),
-        };
+        let space = of_disk(&self.dir)?;
         if let Some(ballast) = &self.ballast {
             ballast.keep(space);
         }

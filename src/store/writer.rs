@@ -10,12 +10,15 @@
 mod background;
 mod recovery;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::backup::Fence;
 use super::batch::{Batch, Committed, ROWS_PER_COMMIT};
+use super::disk::Disk;
 use super::engine::{Medium, Rows};
 use super::journal::Numbered;
 use super::lock::Lock;
@@ -29,12 +32,22 @@ use super::{Error, Shared, unpoisoned};
 const BATCHES: usize = 64;
 
 type Answer = oneshot::Sender<Result<Committed, Error>>;
+type FenceAnswer = oneshot::Sender<Result<Arc<Fence>, Error>>;
 type ClosedAnswer = oneshot::Sender<Result<(), Error>>;
 
 /// What the writer is asked.
 pub(super) enum Command {
-    Commit { batch: Box<Batch>, answer: Answer },
-    Close { answer: ClosedAnswer },
+    Commit {
+        batch: Box<Batch>,
+        answer: Answer,
+    },
+    Close {
+        answer: ClosedAnswer,
+    },
+    /// Begin a backup between two commits.
+    Fence {
+        answer: FenceAnswer,
+    },
 }
 
 /// The thread's own state.
@@ -111,8 +124,9 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Works until the store is closed or has no handles any more; the folder is let go of at the end.
-    pub(super) fn run(mut self, lock: Option<Lock>) {
+    /// Works until the store is closed or has no handles any more; the folder is let go of at the end, and the
+    /// mark of an open store removed.
+    pub(super) fn run(mut self, lock: Option<(Lock, PathBuf)>) {
         while self.closing.is_none() {
             let result = match self.wait(self.next_step) {
                 Wake::Command(Command::Commit { batch, answer }) => {
@@ -121,6 +135,10 @@ impl Writer {
                 }
                 Wake::Command(Command::Close { answer }) => {
                     self.closing = Some(answer);
+                    Ok(())
+                }
+                Wake::Command(Command::Fence { answer }) => {
+                    self.fence(answer);
                     Ok(())
                 }
                 Wake::Deadline => Ok(()),
@@ -134,11 +152,17 @@ impl Writer {
                 }
             });
             if let Err(err) = result {
-                self.recover(err);
+                self.recover(&err);
             }
         }
         let last = self.shut(Error::Closed);
-        drop(lock);
+        if let Some((lock, mark)) = lock {
+            // One that failed is looked at whole before it is opened again.
+            if last.is_ok() {
+                std::fs::remove_file(mark).ok();
+            }
+            drop(lock);
+        }
         if let Some(answer) = self.closing {
             // Whoever asked may have gone.
             drop(answer.send(last));
@@ -210,6 +234,8 @@ impl Writer {
                     self.closing = Some(answer);
                     break;
                 }
+                // What is gathered here is not committed: the moment is before it.
+                Ok(Command::Fence { answer }) => self.fence(answer),
                 Err(_) => break,
             }
         }
@@ -274,7 +300,7 @@ impl Writer {
         let Some(disk) = disk.as_ref() else {
             return Err(Error::Closed);
         };
-        disk.apply(std::mem::take(&mut group.rows))?;
+        self.apply(disk, std::mem::take(&mut group.rows))?;
         if group.events.iter().any(|(_, event)| event.event.is_message()) {
             tracing::trace!(target: "wharf::path", "message in commit");
         }
@@ -282,6 +308,30 @@ impl Writer {
         disk.sync()?;
         tracing::trace!(target: "wharf::path", "rows synced");
         Ok(())
+    }
+
+    /// Writes rows, after a backup under way has noted what they replace.
+    fn apply(&self, disk: &Disk, rows: Rows) -> Result<(), Error> {
+        let fence = unpoisoned(self.shared.fence.lock()).upgrade();
+        if let Some(fence) = fence {
+            fence.note(disk.engine(), &rows)?;
+        }
+        disk.apply(rows)
+    }
+
+    fn fence(&self, answer: FenceAnswer) {
+        let mut fence = unpoisoned(self.shared.fence.lock());
+        let made = if fence.upgrade().is_some() {
+            Err(Error::Busy {
+                what: "a backup is under way already: wait for its end".to_owned(),
+            })
+        } else {
+            let made = Arc::default();
+            *fence = Arc::downgrade(&made);
+            Ok(made)
+        };
+        // Whoever asked may have gone; the moment ends with the one who holds it.
+        drop(answer.send(made));
     }
 
     /// Tells everybody of a commit that is durable: readers first, so that who gets the answer finds what it promises.

@@ -114,7 +114,7 @@ impl Writer {
         let (head, told, bytes) = (layer.head, std::mem::take(&mut layer.told), layer.event_bytes);
         let rows = layer.into_rows();
         if !rows.is_empty() {
-            disk.apply(rows)?;
+            self.apply(disk, rows)?;
             disk.sync()?;
         }
         self.head = head;

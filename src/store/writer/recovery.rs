@@ -32,15 +32,18 @@ impl Writer {
     /// shown what was written and may be lost.
     pub(super) fn out_of_service(&self, why: &Error) {
         *unpoisoned(self.shared.down.lock()) = why.clone();
+        if let Some(fence) = unpoisoned(self.shared.fence.lock()).upgrade() {
+            fence.break_off(why);
+        }
         if let Some(disk) = unpoisoned(self.shared.disk.write()).take() {
             disk.close();
         }
     }
 
     /// After a failure of the disk: closes and opens again until it works or the store is closed.
-    pub(super) fn recover(&mut self, why: Error) {
+    pub(super) fn recover(&mut self, why: &Error) {
         tracing::error!(error = %why, "the store failed; it is closed and opened again");
-        self.out_of_service(&why);
+        self.out_of_service(why);
         // If it failed for want of room, opening needs some.
         if self.medium.space().is_ok_and(|space| space.free < NEEDED) {
             self.medium.give_way();
@@ -72,6 +75,10 @@ impl Writer {
                 Wake::Command(Command::Close { answer }) => {
                     self.closing = Some(answer);
                     return;
+                }
+                Wake::Command(Command::Fence { answer }) => {
+                    let why = unpoisoned(self.shared.down.lock()).clone();
+                    drop(answer.send(Err(why)));
                 }
                 Wake::Deadline => return,
                 Wake::NoHandles => return self.closing = Some(oneshot::channel().0),
