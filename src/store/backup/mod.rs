@@ -115,11 +115,11 @@ fn write(shared: &Shared, fence: &Fence, file: &Path, extra: &Extra) -> Result<S
             };
             fence.page(disk.engine())?
         };
-        if rows.is_empty() && fence.is_over() {
-            break;
-        }
         for (key, row) in rows {
             archive.row(&key, &row)?;
+        }
+        if fence.is_over() {
+            break;
         }
     }
     archive.end_rows()?;
