@@ -19,9 +19,11 @@ const SECTOR: usize = 512;
 pub(crate) enum Model {
     /// All are lost.
     None,
+    /// All are lost, but files have the lengths that they would have.
+    Zeros,
     /// They are kept in order up to some moment before the cut; the last one is torn between two sectors.
     Prefix,
-    /// Each page is kept or lost by itself.
+    /// Each page is kept or lost by itself; where the last ones are lost, the file may have their length, with zeros.
     Rand,
 }
 
@@ -187,6 +189,11 @@ impl<'a> Disk<'a> {
             let mut bytes = content.synced.clone();
             match model {
                 Model::None => {}
+                Model::Zeros => {
+                    let ends = content.pending.iter().map(|write| write.offset + write.bytes.len());
+                    let length = ends.fold(bytes.len(), usize::max);
+                    bytes.resize(length, 0);
+                }
                 Model::Prefix => {
                     for write in content.pending.iter().filter(|write| write.record <= torn) {
                         let whole = self.log.bytes(&write.bytes);
@@ -216,6 +223,9 @@ impl<'a> Disk<'a> {
                 let end = all.len().min((page + 1) * PAGE);
                 put(bytes, page * PAGE, &all[page * PAGE..end]);
             }
+        }
+        if chance.below(2) == 0 {
+            bytes.resize(all.len(), 0);
         }
     }
 }

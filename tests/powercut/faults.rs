@@ -1,1 +1,1 @@
-//! placeholder
+//! A disk that is full, and one that fails a sync.

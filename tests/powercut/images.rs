@@ -12,11 +12,11 @@ use super::workload::CHILD;
 
 /// Answers before the process is killed, or to each producer before it closes in order.
 const LIVES: [&str; 3] = ["300", "40 each", "300"];
-const MODELS: [Model; 3] = [Model::None, Model::Prefix, Model::Rand];
+const MODELS: [Model; 4] = [Model::None, Model::Zeros, Model::Prefix, Model::Rand];
 /// Images are tried so many at a time.
 const TOGETHER: usize = 2;
 /// As many of each model.
-const IMAGES: usize = 120;
+const IMAGES: usize = 160;
 
 /// One recording for all tests of this file, where they share a process.
 static RECORDED: LazyLock<(Bench, Log)> = LazyLock::new(|| {
@@ -161,9 +161,9 @@ fn without_our_own_sync_of_the_log_the_same_cuts_lose_answered_commits() {
 #[test]
 fn without_the_sync_of_the_whole_folder_at_opening_the_same_cuts_leave_stores_that_do_not_open() {
     let images = 16;
-    let (wrong, _) = try_images(Honoured::LogOnly, &[Model::None, Model::Rand], images, seed());
+    let (wrong, _) = try_images(Honoured::LogOnly, &[Model::Zeros], images, seed());
     let shut = wrong.iter().filter(|why| why.contains("does not open")).count();
-    assert!(shut >= images / 4, "{shut} of {images} did not open: {wrong:#?}");
+    assert!(shut >= images / 2, "{shut} of {images} did not open: {wrong:#?}");
 }
 
 #[test]

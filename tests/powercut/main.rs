@@ -5,7 +5,7 @@
 //! takes changes of names and of lengths (creating, renaming, removing, truncating) as done in order and at once, as
 //! filesystems with a journal do them; only what was written into files can be lost. It is one disk.
 //!
-//! `WHARF_POWERCUT_IMAGES` says how many images are tried, 120 without it; `WHARF_POWERCUT_SEED` repeats a choice of chances.
+//! `WHARF_POWERCUT_IMAGES` says how many images are tried, 160 without it; `WHARF_POWERCUT_SEED` repeats a choice of chances.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 

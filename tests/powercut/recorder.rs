@@ -68,11 +68,6 @@ impl Bench {
         self.root.join("log")
     }
 
-    /// A folder beside the recorded one.
-    pub(crate) fn beside(&self, name: &str) -> PathBuf {
-        self.root.join(name)
-    }
-
     /// Runs a child to its end and answers that and what it printed.
     pub(crate) fn run(&self, child: &str, told: &str) -> (ExitStatus, String) {
         let ended = Command::new(std::env::current_exe().unwrap())
@@ -92,7 +87,7 @@ impl Bench {
     }
 }
 
-/// How many folders a path has that a process of ours may have left.
+/// How many files a folder has; none if there is no such folder.
 pub(crate) fn files_in(dir: &Path) -> usize {
     std::fs::read_dir(dir).map_or(0, Iterator::count)
 }

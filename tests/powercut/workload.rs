@@ -100,7 +100,7 @@ pub(crate) fn batch(producer: u64, n: u64, done: Option<String>) -> Batch {
         intents.push((format!("i{producer}/{old:08}"), None));
     }
     Batch {
-        events: vec![event(account(producer), chat(producer), &id, data)],
+        events: vec![event(account(producer), chat(producer), &id, &data)],
         page: Some(PageMark {
             account: account(producer),
             page_id: format!("P{producer}"),
@@ -125,7 +125,7 @@ pub(crate) fn chat(producer: u64) -> String {
     format!("10{producer}@c.us")
 }
 
-fn event(account: AccountId, chat: String, id: &str, data: serde_json::Value) -> NewEvent {
+fn event(account: AccountId, chat: String, id: &str, data: &serde_json::Value) -> NewEvent {
     NewEvent {
         draft: Draft {
             event: Kind::MESSAGE,
@@ -233,7 +233,7 @@ async fn work(bench: &Bench, life: &str, answers: &str) {
                     name.clone(),
                     "1@c.us".to_owned(),
                     &id,
-                    json!({"id": id, "chat": "1@c.us", "timestamp": n}),
+                    &json!({"id": id, "chat": "1@c.us", "timestamp": n}),
                 )
             });
             store
