@@ -11,6 +11,7 @@ mod demo;
 mod docs;
 mod journey;
 mod keys;
+mod killing;
 mod layers;
 mod page;
 mod plugins;
