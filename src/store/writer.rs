@@ -168,8 +168,13 @@ impl Writer {
             .gather(&mut group, batch, answer)
             .and_then(|()| self.write(&mut group));
         if let Err(err) = done {
+            // Whoever hears of it looks whether the batch was kept, and must not find rows that were written and not synced.
+            let failed = self.withdraw(&err);
             for (answer, _) in group.made {
                 drop(answer.send(Err(err.clone())));
+            }
+            if let Some(disk) = failed {
+                disk.close();
             }
             return Err(err);
         }

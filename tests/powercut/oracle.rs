@@ -61,7 +61,7 @@ pub(crate) fn check(dir: &Path, promised: &Promised) -> Result<(), String> {
         for (producer, next) in &come {
             let n = *next;
             let old = n.checked_sub(OPEN).filter(|old| !stays(*old));
-            let known = deliveries(&store).await?;
+            let known = deliveries(&store).await.map_err(|error| error.to_string())?;
             let done = old
                 .and_then(|old| known.get(&(*producer, old)))
                 .map(|made| made.id.clone());
@@ -137,7 +137,7 @@ pub(crate) async fn look(store: &Store, promised: &Promised) -> Result<BTreeMap<
             "event {n} of producer {producer} was answered and is lost"
         );
     }
-    let waiting = deliveries(store).await?;
+    let waiting = deliveries(store).await.map_err(|error| error.to_string())?;
     for (producer, next) in &next {
         producer_is_whole(store, *producer, *next, &waiting).await?;
     }

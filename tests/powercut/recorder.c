@@ -35,6 +35,8 @@ static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t written;
 /* Bytes by which files have grown since the disk became small. */
 static uint64_t grown;
+/* Writes that were lost and of which no sync has told yet. */
+static uint64_t lost_writes;
 
 #define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
@@ -199,6 +201,7 @@ static ssize_t put(int fd, const void *data, size_t length, off64_t offset)
             done = -1;
         } else if (state == 'd') {
             done = length;
+            lost_writes++;
         } else {
             done = offset < 0 ? real_write(fd, data, most) : real_pwrite(fd, data, most, offset);
         }
@@ -345,9 +348,11 @@ int posix_fallocate(int fd, off_t offset, off_t length) { REAL(posix_fallocate);
         return real(fd); \
     pthread_mutex_lock(&one); \
     uint64_t begun = written; \
-    int lost = is_log(path) && fault_now(&number) == 'd'; \
-    if (lost && op == 'd') \
+    int lost = is_log(path) && lost_writes && fault_now(&number) == 'd'; \
+    if (lost && op == 'd') { \
         unlink(fault); \
+        lost_writes = 0; \
+    } \
     pthread_mutex_unlock(&one); \
     if (lost) { \
         errno = EIO; \

@@ -14,8 +14,8 @@ use serde_json::json;
 use wharf::action::Content;
 use wharf::event::{AccountId, Draft, Kind, Origin, Source};
 use wharf::store::{
-    AccountRecord, BODY_MAX, Batch, Committed, Desired, EVENTS_PER_BATCH, Intent, KvOp, KvWrite, NewEvent, Once,
-    OutboxChange, PageMark, Position, Post, Store, VALUE_MAX,
+    AccountRecord, BODY_MAX, Batch, Committed, Delivery, Desired, EVENTS_PER_BATCH, Error, Intent, KvOp, KvWrite,
+    NewEvent, Once, OutboxChange, PageMark, Position, Post, Store, VALUE_MAX,
 };
 
 use super::recorder::Bench;
@@ -31,7 +31,7 @@ pub(crate) const KEPT: u64 = 3;
 const GONE_BATCHES: usize = 3;
 const CACHE: u64 = 16 << 20;
 
-pub(crate) fn open(dir: &Path) -> Result<Store, wharf::store::Error> {
+pub(crate) fn open(dir: &Path) -> Result<Store, Error> {
     Store::open(dir, CACHE)
 }
 
@@ -164,16 +164,16 @@ fn intent(producer: u64, n: u64) -> Intent {
 }
 
 /// The waiting deliveries by producer and number.
-pub(crate) async fn deliveries(store: &Store) -> Result<HashMap<(u64, u64), wharf::store::Delivery>, String> {
-    let found = store.deliveries(1_000_000).await.map_err(|error| error.to_string())?;
-    found
-        .into_iter()
-        .map(|made| {
-            let named = made.script.as_deref().and_then(|name| name.split_once('/'));
-            let of = named.and_then(|(producer, n)| Some((producer.parse().ok()?, n.parse().ok()?)));
-            Ok((of.ok_or("a delivery of nobody")?, made))
-        })
-        .collect()
+pub(crate) async fn deliveries(store: &Store) -> Result<HashMap<(u64, u64), Delivery>, Error> {
+    let nobody = |made: &Delivery| Error::Invalid {
+        what: format!("a delivery of nobody: {made:?}"),
+    };
+    let of = |made: Delivery| {
+        let named = made.script.as_deref().and_then(|name| name.split_once('/'));
+        let of = named.and_then(|(producer, n)| Some((producer.parse().ok()?, n.parse().ok()?)));
+        Ok((of.ok_or_else(|| nobody(&made))?, made))
+    };
+    store.deliveries(1_000_000).await?.into_iter().map(of).collect()
 }
 
 #[test]

@@ -27,11 +27,16 @@ impl Writer {
         last
     }
 
+    /// Takes the database away from readers: from now on they fail with `why`.
+    pub(super) fn withdraw(&self, why: &Error) -> Option<Disk> {
+        *unpoisoned(self.shared.down.lock()) = why.clone();
+        unpoisoned(self.shared.disk.write()).take()
+    }
+
     /// After a failure of the disk: closes and opens again until it works or the store is closed.
     pub(super) fn recover(&mut self, why: Error) {
         tracing::error!(error = %why, "the store failed; it is closed and opened again");
-        *unpoisoned(self.shared.down.lock()) = why;
-        if let Some(disk) = unpoisoned(self.shared.disk.write()).take() {
+        if let Some(disk) = self.withdraw(&why) {
             disk.close();
         }
         let mut pause = BACK_OFF.0;
