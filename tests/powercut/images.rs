@@ -37,12 +37,12 @@ static RECORDED: LazyLock<(Bench, Log)> = LazyLock::new(|| {
     (bench, log)
 });
 
-fn told<T: std::str::FromStr>(name: &str) -> Option<T> {
+pub(crate) fn told<T: std::str::FromStr>(name: &str) -> Option<T> {
     #[allow(clippy::disallowed_methods, reason = "how a person asks for more than the usual")]
     std::env::var(name).ok()?.parse().ok()
 }
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let seed = told("WHARF_POWERCUT_SEED").unwrap_or_else(|| getrandom::u64().unwrap());
     eprintln!("WHARF_POWERCUT_SEED={seed}");
     seed

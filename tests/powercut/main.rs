@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
+mod damage;
 mod disk;
 mod faults;
 mod images;
