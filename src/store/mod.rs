@@ -15,13 +15,20 @@
 //! * **When the disk fails**, every waiting batch fails as [`Error::Down`], the database is closed and opened again after 1 s,
 //!   doubling to 30 s. Whether such a batch was kept can be asked afterwards (`page_mark`, `intent`, `position`).
 //!
-//! Rows: `layout`; their form: `record`; numbering and staging: `stage`; what is removed in the background: `sweep`.
+//! Underneath: `engine`, which is `tree` (sled) on a disk. Rows: `layout`; their form: `record`; numbering and staging: `stage`; what is removed in the background: `sweep`, `retention`;
+//! the room on the disk: `space`.
 
 mod accounts;
 mod batch;
+mod compact;
+#[cfg(test)]
+mod conformance;
 mod disk;
 mod durable;
+mod engine;
 mod error;
+#[cfg(test)]
+mod faulty;
 mod ids;
 mod intents;
 mod jobs;
@@ -31,16 +38,27 @@ mod kv;
 mod layout;
 mod lock;
 mod marks;
+#[cfg(test)]
+mod memory;
+mod migrate;
 mod opening;
 mod outbox;
 mod position;
+mod reached;
 mod record;
+mod retention;
 mod runs;
+mod space;
 mod stage;
 mod sweep;
+#[cfg(test)]
+mod tests;
+mod tree;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -56,7 +74,9 @@ pub use lock::{LOCK_FILE, Lock, take as lock_folder};
 pub use marks::MESSAGE;
 pub use outbox::{BODY_MAX, DeadLetter, Delivery, OutboxChange, Post};
 pub use position::Position;
+pub use retention::Limits;
 pub use runs::{DeadRun, FailedRun, Verdict};
+pub use space::{Health, Level};
 
 use disk::Disk;
 use writer::Command;
@@ -69,6 +89,31 @@ const READERS: usize = 8;
 
 /// The folder of the database in the data folder.
 const FOLDER: &str = "store";
+
+/// The file in the data folder that holds room for the moment at which the disk is full.
+const BALLAST: &str = "store.ballast";
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes of sled's cache.
+    pub cache_bytes: u64,
+    /// Whether 64 MiB of the disk are set aside for the moment at which another process has filled it.
+    pub ballast: bool,
+    /// How much of the journal is kept.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    /// A cache of 16 MiB, no ballast, the limits of [`Limits::default`].
+    fn default() -> Self {
+        Self {
+            cache_bytes: 16 << 20,
+            ballast: false,
+            limits: Limits::default(),
+        }
+    }
+}
 
 /// A handle on the store; clones share it.
 #[derive(Clone, Debug)]
@@ -86,10 +131,16 @@ struct Shared {
     /// Why it is closed.
     down: Mutex<Error>,
     head: watch::Sender<u64>,
+    /// The offset of the oldest event that is kept.
+    first: AtomicU64,
     outbox: watch::Sender<u64>,
     jobs: watch::Sender<u64>,
     durable_id: Mutex<u128>,
     tail: Mutex<journal::Tail>,
+    health: Mutex<Health>,
+    limits: Mutex<Limits>,
+    /// The scripts that there are, and whether each is at work; `None` until somebody has said so.
+    readers: Mutex<Option<HashMap<String, bool>>>,
 }
 
 impl Shared {
@@ -106,13 +157,39 @@ impl Store {
     /// [`Error::InUse`] at once if another host has the folder; [`Error::NetworkFolder`], [`Error::NewerSchema`],
     /// [`Error::Corrupt`] and [`Error::Folder`] as they say.
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Store, Error> {
+        Self::open_with(
+            dir,
+            &Options {
+                cache_bytes,
+                ..Options::default()
+            },
+        )
+    }
+
+    /// The same with all options.
+    ///
+    /// # Errors
+    /// As for [`Store::open`].
+    pub fn open_with(dir: &Path, options: &Options) -> Result<Store, Error> {
         let (commands, queue) = mpsc::channel(QUEUE);
-        let shared = opening::start(dir, cache_bytes, queue)?;
-        Ok(Store {
+        let shared = opening::start(dir, options, queue)?;
+        Ok(Self::over(commands, shared))
+    }
+
+    /// A store on a medium of its own, without a folder.
+    #[cfg(test)]
+    fn open_on(medium: Box<dyn engine::Medium>, options: &Options) -> Result<Store, Error> {
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let shared = opening::start_on(medium, options, None, queue)?;
+        Ok(Self::over(commands, shared))
+    }
+
+    fn over(commands: mpsc::Sender<Command>, shared: Arc<Shared>) -> Store {
+        Store {
             commands,
             shared,
             readers: Arc::new(Semaphore::new(READERS)),
-        })
+        }
     }
 
     /// Makes a batch durable, whole or not at all. While 4,096 batches wait, it waits for a place.
@@ -157,6 +234,26 @@ impl Store {
     #[must_use]
     pub fn jobs_changed(&self) -> watch::Receiver<u64> {
         self.shared.jobs.subscribe()
+    }
+
+    /// How the store is. Room and sizes are as of the last look, at most a minute ago.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let mut health = unpoisoned(self.shared.health.lock()).clone();
+        let closed = unpoisoned(self.shared.disk.read()).is_none();
+        health.down = closed.then(|| unpoisoned(self.shared.down.lock()).to_string());
+        health
+    }
+
+    /// From now on the journal keeps so much.
+    pub fn follow_limits(&self, limits: Limits) {
+        *unpoisoned(self.shared.limits.lock()) = limits;
+    }
+
+    /// Says which scripts there are, and whether each is at work: the journal waits for those that are, tells of what it let go
+    /// of to those that are not, and keeps the place of others. Until this was called, it waits for all that have a position.
+    pub fn follow_readers(&self, readers: HashMap<String, bool>) {
+        *unpoisoned(self.shared.readers.lock()) = Some(readers);
     }
 
     /// The id up to which everything is durable.

@@ -7,29 +7,26 @@
 //! `apply_batch`, then synced. No timer delays it. While the database is closed after a failure of the disk, batches are
 //! answered with [`Error::Down`] at once.
 
+mod background;
 mod recovery;
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{Batch, Committed, ROWS_PER_COMMIT};
+use super::engine::{Medium, Rows};
 use super::journal::Numbered;
 use super::lock::Lock;
-use super::stage::{self, Head, Layer, Rows};
-use super::sweep::{self, Sweep};
+use super::retention::Retention;
+use super::space::Level;
+use super::stage::{self, Head};
+use super::sweep::Sweep;
 use super::{Error, Shared, unpoisoned};
 
 /// Batches in one commit.
 const BATCHES: usize = 64;
-
-/// When the first round of the sweep begins, and the time from one round to the next.
-const ROUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
-
-/// Time between two steps of work in the background.
-const STEP: Duration = Duration::from_millis(50);
 
 type Answer = oneshot::Sender<Result<Committed, Error>>;
 type ClosedAnswer = oneshot::Sender<Result<(), Error>>;
@@ -42,8 +39,7 @@ pub(super) enum Command {
 
 /// The thread's own state.
 pub(super) struct Writer {
-    folder: PathBuf,
-    cache_bytes: u64,
+    medium: Box<dyn Medium>,
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Command>,
     /// Only for waiting on the queue with a deadline.
@@ -53,7 +49,12 @@ pub(super) struct Writer {
     /// Accounts whose removal is not finished.
     removed: Vec<String>,
     sweep: Sweep,
+    retention: Retention,
     next_step: Instant,
+    next_round: Instant,
+    next_look: Instant,
+    /// What the disk had when it was looked at last.
+    level: Level,
     /// A batch that did not fit into the last commit.
     carry: Option<(Box<Batch>, Answer)>,
     closing: Option<ClosedAnswer>,
@@ -82,34 +83,42 @@ struct Group {
 impl Writer {
     /// A writer for a database that was just opened and lies in `shared`.
     pub(super) fn new(
-        folder: PathBuf,
-        cache_bytes: u64,
+        medium: Box<dyn Medium>,
         shared: Arc<Shared>,
         queue: mpsc::Receiver<Command>,
         head: Head,
         removed: Vec<String>,
     ) -> Result<Writer, Error> {
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        Ok(Writer {
-            clock: clock.map_err(|err| Error::folder("make a timer for the store in", &folder, err))?,
-            folder,
-            cache_bytes,
+        let now = Instant::now();
+        let mut writer = Writer {
+            clock: clock.map_err(|err| Error::folder("make a timer for the store in", medium.place().as_ref(), err))?,
+            medium,
             shared,
             queue,
             head,
             removed,
             sweep: Sweep::default(),
-            next_step: Instant::now() + ROUNDS.0,
+            retention: Retention::after_opening(),
+            next_step: now + background::FIRST_ROUND,
+            next_round: now + background::FIRST_ROUND,
+            next_look: now,
+            level: Level::Enough,
             carry: None,
             closing: None,
-        })
+        };
+        writer.look_at_space();
+        Ok(writer)
     }
 
     /// Works until the store is closed or has no handles any more; the folder is let go of at the end.
-    pub(super) fn run(mut self, lock: Lock) {
+    pub(super) fn run(mut self, lock: Option<Lock>) {
         while self.closing.is_none() {
             let result = match self.wait(self.next_step) {
-                Wake::Command(Command::Commit { batch, answer }) => self.commit(batch, answer),
+                Wake::Command(Command::Commit { batch, answer }) => {
+                    self.look_at_space();
+                    self.commit(batch, answer)
+                }
                 Wake::Command(Command::Close { answer }) => {
                     self.closing = Some(answer);
                     Ok(())
@@ -168,13 +177,9 @@ impl Writer {
             .gather(&mut group, batch, answer)
             .and_then(|()| self.write(&mut group));
         if let Err(err) = done {
-            // Whoever hears of it looks whether the batch was kept, and must not find rows that were written and not synced.
-            let failed = self.withdraw(&err);
+            self.out_of_service(&err);
             for (answer, _) in group.made {
                 drop(answer.send(Err(err.clone())));
-            }
-            if let Some(disk) = failed {
-                disk.close();
             }
             return Err(err);
         }
@@ -185,6 +190,7 @@ impl Writer {
     fn gather(&mut self, group: &mut Group, batch: Box<Batch>, answer: Answer) -> Result<(), Error> {
         while let Some(account) = makes(&batch, &self.removed) {
             if let Err(err) = self.remove(&account) {
+                self.out_of_service(&err);
                 drop(answer.send(Err(err.clone())));
                 return Err(err);
             }
@@ -212,21 +218,32 @@ impl Writer {
 
     /// Stages a batch. One that is refused gets its answer and leaves nothing.
     fn add(&self, group: &mut Group, batch: Box<Batch>, answer: Answer) -> Result<(), Error> {
+        if self.level == Level::Full && batch.is_new_work() {
+            // Whoever asked may have gone.
+            drop(answer.send(Err(self.full())));
+            return Ok(());
+        }
         let estimate = batch.rows();
         let posts = !batch.posts.is_empty();
         let jobs = !batch.jobs.is_empty();
         let gone = batch.accounts.iter().filter(|(_, record)| record.is_none());
         let removed: Vec<String> = gone.map(|(id, _)| id.to_string()).collect();
-        let disk = unpoisoned(self.shared.disk.read());
-        let Some(disk) = disk.as_ref() else {
+        let guard = unpoisoned(self.shared.disk.read());
+        let Some(disk) = guard.as_ref() else {
             return Err(Error::Closed);
         };
         let staged = match stage::stage(disk, &group.rows, group.head, *batch, super::now()) {
             Ok(staged) => staged,
+            Err(err) if err.is_of_the_disk() => {
+                drop(guard);
+                self.out_of_service(&err);
+                drop(answer.send(Err(err.clone())));
+                return Err(err);
+            }
             Err(err) => {
                 // Whoever asked may have gone.
-                drop(answer.send(Err(err.clone())));
-                return if err.is_of_the_disk() { Err(err) } else { Ok(()) };
+                drop(answer.send(Err(err)));
+                return Ok(());
             }
         };
         group.rows.extend(staged.rows);
@@ -270,15 +287,15 @@ impl Writer {
     /// Tells everybody of a commit that is durable: readers first, so that who gets the answer finds what it promises.
     fn publish(&mut self, group: Group) {
         self.head = group.head;
+        if let Some(reached) = self.medium.reached() {
+            reached.note(self.head.commit);
+        }
         self.removed.extend(group.removed);
         if !self.removed.is_empty() {
-            self.next_step = self.next_step.min(Instant::now() + STEP);
+            self.next_step = self.next_step.min(Instant::now() + background::STEP);
         }
         *unpoisoned(self.shared.durable_id.lock()) = group.head.ids.last();
-        if !group.events.is_empty() {
-            self.shared.tail().push(group.events, group.event_bytes);
-            self.shared.head.send_replace(group.head.offset);
-        }
+        self.tell(group.events, group.event_bytes);
         if group.posts {
             self.shared.outbox.send_modify(|changes| *changes += 1);
         }
@@ -291,57 +308,12 @@ impl Writer {
         }
     }
 
-    /// A step of what goes by itself.
-    fn background(&mut self) -> Result<(), Error> {
-        if let Some(account) = self.removed.first().cloned() {
-            self.next_step = Instant::now() + STEP;
-            return self.remove_step(&account);
+    /// Shows events that are durable to those that follow the journal.
+    fn tell(&self, events: Vec<Numbered>, bytes: usize) {
+        if !events.is_empty() {
+            self.shared.tail().push(events, bytes);
+            self.shared.head.send_replace(self.head.offset);
         }
-        let mut sweep = std::mem::take(&mut self.sweep);
-        let over = self.write_layer(|layer| sweep.step(layer, super::now()))?;
-        self.sweep = sweep;
-        self.next_step = Instant::now() + if over { ROUNDS.1 } else { STEP };
-        Ok(())
-    }
-
-    /// Removes all that is left of an account.
-    fn remove(&mut self, account: &str) -> Result<(), Error> {
-        while self.removed.iter().any(|removed| removed == account) {
-            self.remove_step(account)?;
-        }
-        Ok(())
-    }
-
-    fn remove_step(&mut self, account: &str) -> Result<(), Error> {
-        if self.write_layer(|layer| sweep::remove_account(layer, account))? {
-            self.removed.retain(|removed| removed != account);
-        }
-        Ok(())
-    }
-
-    /// A commit of the writer's own. A row that cannot be read ends this round and no more: it is found again where it
-    /// matters.
-    fn write_layer(&self, work: impl FnOnce(&mut Layer<'_>) -> Result<bool, Error>) -> Result<bool, Error> {
-        let disk = unpoisoned(self.shared.disk.read());
-        let Some(disk) = disk.as_ref() else {
-            return Err(Error::Closed);
-        };
-        let nothing = Rows::new();
-        let mut layer = Layer::over(disk, &nothing, self.head);
-        let over = match work(&mut layer) {
-            Ok(over) => over,
-            Err(err) if err.is_of_the_disk() => return Err(err),
-            Err(err) => {
-                tracing::error!(error = %err, "the store could not be swept");
-                return Ok(true);
-            }
-        };
-        let rows = layer.into_rows();
-        if !rows.is_empty() {
-            disk.apply(rows)?;
-            disk.sync()?;
-        }
-        Ok(over)
     }
 }
 

@@ -40,7 +40,18 @@ fn a_changed_byte_in_the_database_is_refused_or_harmless() {
         .collect();
     eprintln!("{}", figures.join(", "));
     assert!(status.success(), "{status}: {said}");
-    eprintln!("{outcomes:#?}");
+    let count = |outcome: &str| outcomes.get(outcome).map_or(0, Vec::len);
+    assert_eq!(count("older") + count("wrong"), 0, "silently: {outcomes:#?}");
+    assert_eq!(
+        count("whole") + count("refused") + count("refused in part"),
+        flips,
+        "{said}"
+    );
+    assert!(count("refused") > 0, "no byte mattered: {}", figures.join(", "));
+    let refused = outcomes["refused"].iter();
+    assert!(refused.clone().all(|why| why.contains("damaged")), "{refused:#?}");
+    let unhelpful: Vec<_> = refused.filter(|why| !why.contains("restore a backup")).collect();
+    assert!(unhelpful.is_empty(), "what to do? {unhelpful:#?}");
 }
 
 #[test]

@@ -3,18 +3,19 @@
 //! In: the error. Out: an open database, sooner or later. Must not use a handle that has failed once: neither sled nor the
 //! kernel tells the same failure twice (guard G6). Batches that come meanwhile are answered with [`Error::Down`] at once.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use crate::store::disk::Disk;
+use crate::store::retention::Retention;
 use crate::store::sweep::{self, Sweep};
 use crate::store::{Error, opening, unpoisoned};
 
 use super::{Command, Wake, Writer};
 
-/// Waits before the database is opened again: the first, doubled up to the longest.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Bytes that opening may need for a segment of the log and a snapshot.
+const NEEDED: u64 = 16 << 20;
 
 impl Writer {
     /// Closes the database; what waited for it fails with `why` from now on.
@@ -24,22 +25,30 @@ impl Writer {
         let Some(disk) = disk else { return Ok(()) };
         let last = disk.sync();
         disk.close();
+        if let Some(reached) = self.medium.reached() {
+            reached.sync();
+        }
         last
     }
 
-    /// Takes the database away from readers: from now on they fail with `why`.
-    pub(super) fn withdraw(&self, why: &Error) -> Option<Disk> {
+    /// Closes the database after a failure of the disk, before anybody is told of it: who then asks what was kept must not be
+    /// shown what was written and may be lost.
+    pub(super) fn out_of_service(&self, why: &Error) {
         *unpoisoned(self.shared.down.lock()) = why.clone();
-        unpoisoned(self.shared.disk.write()).take()
+        if let Some(disk) = unpoisoned(self.shared.disk.write()).take() {
+            disk.close();
+        }
     }
 
     /// After a failure of the disk: closes and opens again until it works or the store is closed.
     pub(super) fn recover(&mut self, why: Error) {
         tracing::error!(error = %why, "the store failed; it is closed and opened again");
-        if let Some(disk) = self.withdraw(&why) {
-            disk.close();
+        self.out_of_service(&why);
+        // If it failed for want of room, opening needs some.
+        if self.medium.space().is_ok_and(|space| space.free < NEEDED) {
+            self.medium.give_way();
         }
-        let mut pause = BACK_OFF.0;
+        let (mut pause, longest) = self.medium.back_off();
         loop {
             self.refuse_until(Instant::now() + pause);
             if self.closing.is_some() {
@@ -48,7 +57,7 @@ impl Writer {
             match self.reopen() {
                 Ok(()) => return tracing::info!("the store is open again"),
                 Err(err) => {
-                    pause = (pause * 2).min(BACK_OFF.1);
+                    pause = (pause * 2).min(longest);
                     tracing::error!(error = %err, retry_in = ?pause, "the store does not open");
                     *unpoisoned(self.shared.down.lock()) = Error::down(err);
                 }
@@ -74,8 +83,8 @@ impl Writer {
     }
 
     fn reopen(&mut self) -> Result<(), Error> {
-        let disk = Disk::open(&self.folder, self.cache_bytes)?;
-        let head = opening::inspect(&disk, &self.folder)?;
+        let disk = Disk::on(self.medium.open()?);
+        let head = opening::inspect(&disk, &*self.medium)?;
         if head.commit < self.head.commit || head.offset < self.head.offset {
             disk.close();
             let what = format!(
@@ -86,7 +95,11 @@ impl Writer {
         }
         self.removed = sweep::removed_accounts(&disk)?;
         self.sweep = Sweep::default();
+        self.retention = Retention::after_opening();
         self.head = head;
+        self.shared
+            .first
+            .store(head.first, std::sync::atomic::Ordering::Release);
         *unpoisoned(self.shared.durable_id.lock()) = head.ids.last();
         // What the failed commit held was never given out; readers take it from the disk.
         *self.shared.tail() = Default::default();
