@@ -28,6 +28,8 @@ mod script;
 mod snapshot;
 mod tab;
 
+#[doc(hidden)]
+pub use bridge::read as read_call;
 pub use error::Error;
 pub use executable::find_browser;
 pub use launch::Launch;

@@ -9,6 +9,7 @@ mod admin;
 mod crash;
 mod demo;
 mod docs;
+mod fuzzing;
 mod journey;
 mod keys;
 mod killing;
