@@ -9,13 +9,14 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Colours and progress bars are for people.
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
-.PHONY: help run demo test lint bench docs deny system rust library nextest emmylua
+.PHONY: help run demo test lint bench fuzz docs deny system rust library nextest emmylua
 
 help:
 	@echo "make run     build wharf and run it with ./config.toml"
 	@echo "make demo    run it with a simulated WhatsApp, to try everything without a phone"
 	@echo "make test    everything CI checks: format, lints, docs, dependencies, tests with a real browser, scripts"
 	@echo "make lint    format, lints and docs alone"
+	@echo "make fuzz    random input for what reads untrusted bytes"
 	@echo "make bench   the figures: latency, throughput, memory"
 
 run: system rust library
@@ -35,6 +36,21 @@ test: system rust library nextest emmylua lint deny
 	$(CARGO) run --locked --quiet -- check scripts/examples
 	$(CARGO) run --locked --quiet -- test
 	$(CARGO) run --locked --quiet -- test scripts/examples
+
+# Random input for what reads untrusted bytes, FUZZ seconds for each target; outside `make test`, which runs the targets over
+# their corpus. Needs a nightly compiler, which rustup fetches.
+FUZZ ?= 60
+TARGETS := config agent record admin
+CARGO_FUZZ := 0.13.2
+fuzz: system rust
+	@rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { \
+	  echo "installing cargo-fuzz $(CARGO_FUZZ) (a few minutes, once)"; \
+	  $(CARGO) install --locked --quiet cargo-fuzz@$(CARGO_FUZZ); }
+	@for target in $(TARGETS); do \
+	  mkdir -p fuzz/found/$$target; \
+	  $(CARGO) +nightly fuzz run $$target fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=$(FUZZ); \
+	done
 
 bench: system rust library
 	$(CARGO) bench --locked --bench store

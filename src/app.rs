@@ -87,24 +87,37 @@ impl App {
     /// # Errors
     /// What must be there before anything can work: configuration, library, browser, data folder, port.
     pub async fn start(sources: Sources) -> Result<Self, Error> {
+        Self::start_on(sources, None).await
+    }
+
+    /// The same with tabs of another kind than real browsers, if given; then neither browser nor library is looked for.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_on(sources: Sources, tabs: Option<Arc<dyn session::Opener>>) -> Result<Self, Error> {
         let live = Arc::new(Live::start(sources)?);
         let config = live.current();
         let telemetry = telemetry::start(&config.log);
-        page::Library::read(&config.whatsapp.library)?;
-        page::find_browser(&config.browser)?;
+        if tabs.is_none() {
+            page::Library::read(&config.whatsapp.library)?;
+            page::find_browser(&config.browser)?;
+        }
         prepare(&config.data.dir)?;
 
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let store = open_store(&config).await?;
         // Before the first browser: a port that is taken is the commonest reason why a host cannot start.
         let doors = admin::open(&config).await?;
-        let sessions = Sessions::open(session::Deps {
+        let deps = session::Deps {
             store: store.clone(),
             config: live.subscribe(),
             tracker: tracker.clone(),
             stop: stop.clone(),
-        })
-        .await?;
+        };
+        let sessions = match tabs {
+            Some(tabs) => Sessions::open_on(deps, tabs).await?,
+            None => Sessions::open(deps).await?,
+        };
         let mut running = Running {
             store,
             sessions,

@@ -143,7 +143,8 @@ enum RawEvent {
     },
 }
 
-fn read(account: &AccountId, payload: &str, malformed: &mut u64) -> Option<Report> {
+/// A call of the binding, which may hold anything, as a report; what cannot be read is counted in `malformed`.
+pub fn read(account: &AccountId, payload: &str, malformed: &mut u64) -> Option<Report> {
     let mut count = |what: &serde_json::Error| {
         *malformed += 1;
         // Not the payload: it may hold what people wrote. And not every one: a page that goes wrong does so often.

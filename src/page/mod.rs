@@ -30,6 +30,8 @@ mod snapshot;
 mod tab;
 mod trial;
 
+#[doc(hidden)]
+pub use bridge::read as read_call;
 pub use copy::copy_profile;
 pub use error::Error;
 pub use executable::find_browser;

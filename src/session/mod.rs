@@ -60,6 +60,7 @@ pub use error::Error;
 pub use qr::Qr;
 pub use registry::Sessions;
 pub use snapshot::Snapshot;
+pub use tab::{Answer, Opened, Opener, Tab, Wanted};
 pub use view::AccountView;
 
 /// The folder of the profiles in the data folder.

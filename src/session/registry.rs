@@ -49,6 +49,14 @@ impl Sessions {
         let opener = Arc::new(Browsers {
             tracker: deps.tracker.clone(),
         });
+        Self::open_on(deps, opener).await
+    }
+
+    /// The same with tabs of another kind than real browsers; the host's own tests kill it with such.
+    ///
+    /// # Errors
+    /// As [`Sessions::open`].
+    pub async fn open_on(deps: Deps, opener: Arc<dyn Opener>) -> Result<Sessions, Error> {
         Self::open_with(deps, opener, Tempo::default()).await
     }
 

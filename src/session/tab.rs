@@ -25,10 +25,12 @@ use crate::page::{
 const LOCKED: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(200);
 
-type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
+/// What a call of a tab answers.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
 
-/// An open tab; see `page::Tab` for what each call does.
-pub(super) trait Tab: Send + Sync {
+/// An open tab; each call is that of [`page::Tab`] with its name.
+#[expect(missing_docs, reason = "see above")]
+pub trait Tab: Send + Sync {
     fn ack<'a>(&'a self, page_id: &'a str, page_seq: u64) -> Answer<'a, ()>;
     fn status(&self) -> Answer<'_, PageStatus>;
     fn resolve<'a>(&'a self, to: &'a str) -> Answer<'a, Resolved>;
@@ -50,17 +52,21 @@ pub(super) trait Tab: Send + Sync {
 
 /// Which tab to open.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub(super) account: AccountId,
-    pub(super) profile: PathBuf,
-    pub(super) config: Arc<Config>,
+pub struct Wanted {
+    /// Whose.
+    pub account: AccountId,
+    /// The folder of its profile.
+    pub profile: PathBuf,
+    /// The configuration in force.
+    pub config: Arc<Config>,
 }
 
 /// An open tab and what it reports.
-pub(super) type Opened = (Arc<dyn Tab>, mpsc::Receiver<Report>);
+pub type Opened = (Arc<dyn Tab>, mpsc::Receiver<Report>);
 
 /// Opens tabs.
-pub(super) trait Opener: Send + Sync {
+pub trait Opener: Send + Sync {
+    /// Opens one; its last report is `Gone`, or its reports just end after `Tab::close`.
     fn open(&self, wanted: Wanted) -> BoxFuture<'static, Result<Opened, Error>>;
 
     /// Ends what an earlier host left running on a profile.

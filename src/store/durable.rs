@@ -11,6 +11,7 @@
 //! | G7 | below a twentieth of the disk new work is refused; 64 MiB are set aside for opening again | an error of sled's sticks to the handle | `space`, `writer` |
 //! | G8 | after an unclean end the store is read whole in a process of its own, before it is opened | damage can make sled panic or abort | `check` |
 //! | G9 | a store that takes four times what its rows do is rewritten at the start | sled never returns a segment to the disk | `compact` |
+//! | | the last commit is noted beside the database, which is refused if it ends before that | sled takes a damaged row for the end of its log | `reached` |
 //! | G10 | sled is called on the writer's thread and on blocking threads only | it blocks for up to 20 ms | `mod` |
 //!
 //! In: the store's folder, whose lock the caller holds. Out: an open `sled::Db`. Must not read or write rows.

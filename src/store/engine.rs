@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Error;
+use super::reached::Reached;
 
 /// Rows to write; `None` deletes.
 pub(super) type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -59,6 +60,11 @@ pub(super) trait Medium: std::fmt::Debug + Send + Sync {
 
     /// Gives back what was set aside for the moment at which nothing is left.
     fn give_way(&self);
+
+    /// How far a database has come that lies here, noted outside of it; where nothing is noted there, `None`.
+    fn reached(&self) -> Option<&Reached> {
+        None
+    }
 
     /// Waits before it is opened again after a failure: the first, doubled up to the longest.
     fn back_off(&self) -> (Duration, Duration) {

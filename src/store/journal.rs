@@ -13,7 +13,7 @@ use crate::event::{self, Event};
 use super::batch::NewEvent;
 use super::disk::Disk;
 use super::layout::{self, Table};
-use super::stage::Layer;
+use super::stage::{Head, Layer};
 use super::{Error, Store, ids, marks, record};
 
 const PREFIX: &str = "evt_";
@@ -105,17 +105,33 @@ impl Tail {
 fn read_events(disk: &Disk, from: u64, limit: usize, head: u64) -> Result<Vec<Numbered>, Error> {
     let mut found = Vec::new();
     let mut bytes = 0;
+    let mut next = from;
     for row in disk.scan_from(&Table::Journal.prefix(), &Table::Journal.numbered(from)) {
         let (key, payload) = row?;
         let offset = layout::number_of(&key)?;
         // What lies at or above the head may not be durable yet.
-        if offset >= head || found.len() >= limit || bytes > PAGE_BYTES {
+        if offset >= head {
             break;
+        }
+        must_be_gone(disk, next, offset)?;
+        if found.len() >= limit || bytes > PAGE_BYTES {
+            return Ok(found);
         }
         bytes += payload.len();
         found.push((offset, Arc::new(record::from_json(&key, &payload)?)));
+        next = offset + 1;
     }
+    must_be_gone(disk, next, head)?;
     Ok(found)
+}
+
+/// That nothing was found from one offset to another is right only where retention has been. Damage to sled's pages can make
+/// rows disappear without an error.
+fn must_be_gone(disk: &Disk, from: u64, to: u64) -> Result<(), Error> {
+    if from < to && Head::read(disk)?.first < to {
+        return Err(Error::corrupt(format!("the events from {from} up to {to} are missing")));
+    }
+    Ok(())
 }
 
 fn find(disk: &Disk, id: &str, first: u64, head: u64) -> Result<Option<Numbered>, Error> {

@@ -46,6 +46,8 @@ mod migrate;
 mod opening;
 mod outbox;
 mod position;
+mod probe;
+mod reached;
 mod record;
 mod retention;
 mod runs;
@@ -76,6 +78,8 @@ pub use lock::{LOCK_FILE, Lock, take as lock_folder};
 pub use marks::MESSAGE;
 pub use outbox::{BODY_MAX, DeadLetter, Delivery, OutboxChange, Post};
 pub use position::Position;
+#[doc(hidden)]
+pub use probe::look_at_row;
 pub use retention::Limits;
 pub use runs::{DeadRun, FailedRun, Verdict};
 pub use space::{Health, Level, room};

@@ -89,6 +89,11 @@ pub(super) fn inspect(disk: &Disk, medium: &dyn Medium) -> Result<Head, Error> {
         None => return Err(Error::corrupt("it has rows and no schema")),
     }
     let head = Head::read(disk)?;
+    if let Some(reached) = medium.reached()
+        && let Some(noted) = reached.last()?.filter(|noted| *noted > head.commit)
+    {
+        return Err(reached.behind(noted, head.commit));
+    }
     let mut beyond = disk.scan_from(&Table::Journal.prefix(), &Table::Journal.numbered(head.offset));
     if let Some(row) = beyond.next() {
         let what = format!(

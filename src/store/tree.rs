@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::engine::{Engine, Medium, Range, Rows, Space};
+use super::reached::Reached;
 use super::space::{Ballast, of_disk};
 use super::{Error, durable};
 
@@ -17,12 +18,14 @@ pub(super) struct Folder {
     dir: PathBuf,
     cache_bytes: u64,
     ballast: Option<Ballast>,
+    reached: Reached,
 }
 
 impl Folder {
     /// The folder, with a cache of so many bytes.
     pub(super) fn new(dir: PathBuf, cache_bytes: u64, ballast: Option<Ballast>) -> Self {
         Self {
+            reached: Reached::of(&dir),
             dir,
             cache_bytes,
             ballast,
@@ -47,6 +50,10 @@ impl Medium for Folder {
         if let Some(ballast) = &self.ballast {
             ballast.remove();
         }
+    }
+
+    fn reached(&self) -> Option<&Reached> {
+        Some(&self.reached)
     }
 
     fn place(&self) -> String {

@@ -337,6 +337,9 @@ impl Writer {
     /// Tells everybody of a commit that is durable: readers first, so that who gets the answer finds what it promises.
     fn publish(&mut self, group: Group) {
         self.head = group.head;
+        if let Some(reached) = self.medium.reached() {
+            reached.note(self.head.commit);
+        }
         self.removed.extend(group.removed);
         if !self.removed.is_empty() {
             self.next_step = self.next_step.min(Instant::now() + background::STEP);

@@ -25,6 +25,9 @@ impl Writer {
         let Some(disk) = disk else { return Ok(()) };
         let last = disk.sync();
         disk.close();
+        if let Some(reached) = self.medium.reached() {
+            reached.sync();
+        }
         last
     }
 
