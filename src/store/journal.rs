@@ -16,7 +16,8 @@ use super::layout::{self, Table};
 use super::stage::Layer;
 use super::{Error, Store, ids, marks, record};
 
-const PREFIX: &str = "evt_";
+/// What the ids of events begin with.
+pub(super) const PREFIX: &str = "evt_";
 
 /// Most events in one answer.
 const PAGE_MAX: usize = 1000;
@@ -102,7 +103,7 @@ impl Tail {
 }
 
 /// The first offset that the journal still has; `head` if it has none.
-fn first_offset(disk: &Disk, head: u64) -> Result<u64, Error> {
+pub(super) fn first_offset(disk: &Disk, head: u64) -> Result<u64, Error> {
     match disk.scan(&Table::Journal.prefix()).next() {
         Some(row) => layout::number_of(&row?.0),
         None => Ok(head),

@@ -36,6 +36,7 @@ mod outbox;
 mod position;
 mod record;
 mod runs;
+mod since;
 mod stage;
 mod sweep;
 mod writer;
@@ -57,6 +58,7 @@ pub use marks::MESSAGE;
 pub use outbox::{BODY_MAX, DeadLetter, Delivery, OutboxChange, Post};
 pub use position::Position;
 pub use runs::{DeadRun, FailedRun, Verdict};
+pub use since::Place;
 
 use disk::Disk;
 use writer::Command;
