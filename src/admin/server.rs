@@ -16,6 +16,8 @@
 //! | `GET /api/events` | read | the events as a stream |
 //! | `GET /api/journal/last` | the control socket | `wharf record` |
 //! | `POST /api/scripts/{name}/repl` | the control socket | `wharf repl` |
+//! | `POST /api/events/replay` | admin | events of the past as deliveries |
+//! | `POST /api/outbox/dead/replay`, `/api/outbox/dead/{id}/replay` | admin | dead letters wait again |
 //! | `GET /api/outbox`, `/api/outbox/dead` | read | deliveries that wait, and those given up |
 //! | `GET, POST /api/keys`, `DELETE /api/keys/{id}` | the control socket | `wharf key` |
 //! | `GET /`, `/accounts/{id}`, `/scripts` | read, by a signed-in page | pages for people |
@@ -130,9 +132,12 @@ pub(super) fn routes() -> Vec<Route> {
         row(get.clone(), "/api/scripts/dead", read, api::dead_runs::list),
         row(post.clone(), "/api/scripts/dead/{id}/run", admin, api::dead_runs::run),
         row(get.clone(), "/api/events", read, api::events::stream),
+        row(post.clone(), "/api/events/replay", admin, api::replay::events),
         row(get.clone(), "/api/journal/last", Control, api::journal::last),
         row(get.clone(), "/api/outbox", read, api::outbox::waiting),
         row(get.clone(), "/api/outbox/dead", read, api::outbox::dead),
+        row(post.clone(), "/api/outbox/dead/replay", admin, api::replay::letters),
+        row(post.clone(), "/api/outbox/dead/{id}/replay", admin, api::replay::letter),
         row(get.clone(), "/api/keys", Control, api::keys::list),
         row(post.clone(), "/api/keys", Control, api::keys::make),
         row(delete, "/api/keys/{id}", Control, api::keys::revoke),

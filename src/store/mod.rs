@@ -35,6 +35,7 @@ mod opening;
 mod outbox;
 mod position;
 mod record;
+mod replay;
 mod runs;
 mod since;
 mod stage;
@@ -57,8 +58,9 @@ pub use lock::{LOCK_FILE, Lock, take as lock_folder};
 pub use marks::MESSAGE;
 pub use outbox::{BODY_MAX, DeadLetter, Delivery, OutboxChange, Post};
 pub use position::Position;
+pub use replay::{REPLAYS_PER_BATCH, Replay};
 pub use runs::{DeadRun, FailedRun, Verdict};
-pub use since::Place;
+pub use since::{Moment, Place};
 
 use disk::Disk;
 use writer::Command;
@@ -78,6 +80,7 @@ pub struct Store {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
     readers: Arc<Semaphore>,
+    put_back: replay::PutBack,
 }
 
 /// What the writer and the handles share.
@@ -114,6 +117,7 @@ impl Store {
             commands,
             shared,
             readers: Arc::new(Semaphore::new(READERS)),
+            put_back: replay::PutBack::default(),
         })
     }
 

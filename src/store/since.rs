@@ -10,6 +10,36 @@ use super::journal::{PREFIX, first_offset};
 use super::layout::Table;
 use super::{Error, Store, ids};
 
+/// A moment in the order in which events were journaled and deliveries posted: their ids are of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub(super) u128);
+
+impl Moment {
+    /// Before everything.
+    pub const FIRST: Moment = Moment(0);
+    /// After everything.
+    pub const LAST: Moment = Moment(u128::MAX);
+
+    /// That of an event or a delivery, by its id; `None` if it is no such id.
+    #[must_use]
+    pub fn of_id(id: &str) -> Option<Self> {
+        let ulid = ids::parse(PREFIX, id).or_else(|| ids::parse(super::outbox::PREFIX, id));
+        ulid.map(Self)
+    }
+
+    /// The first at this time, in milliseconds since 1970.
+    #[must_use]
+    pub fn begin_of(time: i64) -> Self {
+        Self(ids::before(time).saturating_add(1))
+    }
+
+    /// The last at this time.
+    #[must_use]
+    pub fn end_of(time: i64) -> Self {
+        Self(ids::before(time.saturating_add(1)))
+    }
+}
+
 /// Where reading begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -67,9 +97,9 @@ impl Store {
         self.place(id).await.map(Some)
     }
 
-    /// Where the events begin that were journaled at this time, in milliseconds since 1970, or later.
-    pub async fn place_at(&self, time: i64) -> Result<Place, Error> {
-        self.place(ids::text(PREFIX, ids::before(time))).await
+    /// Where the events begin that were journaled at this moment or later.
+    pub async fn place_at(&self, moment: Moment) -> Result<Place, Error> {
+        self.place(ids::text(PREFIX, moment.0.saturating_sub(1))).await
     }
 
     async fn place(&self, after: String) -> Result<Place, Error> {
@@ -102,7 +132,7 @@ mod tests {
     async fn a_place_is_found_by_id_and_by_time_also_where_there_is_no_such_event() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), 1 << 20).unwrap();
-        assert_eq!(store.place_at(0).await.unwrap(), Place::At(0));
+        assert_eq!(store.place_at(Moment::FIRST).await.unwrap(), Place::At(0));
         let mut ids = Vec::new();
         for number in 0..40 {
             let draft = Draft {
@@ -132,9 +162,12 @@ mod tests {
                     .position(|other| ids::parse(PREFIX, other).unwrap() >> 80 == number >> 80);
                 let first = u64::try_from(first.unwrap()).unwrap();
                 if first > gone {
-                    assert_eq!(store.place_at(time).await.unwrap(), Place::At(first));
+                    assert_eq!(store.place_at(Moment::begin_of(time)).await.unwrap(), Place::At(first));
                 }
-                assert_eq!(store.place_at(time + 3_600_000).await.unwrap(), Place::At(40));
+                assert_eq!(
+                    store.place_at(Moment::begin_of(time + 3_600_000)).await.unwrap(),
+                    Place::At(40)
+                );
             }
         }
         let gone = Place::Gone {
@@ -142,7 +175,7 @@ mod tests {
             oldest: Some(ids[7].clone()),
         };
         assert_eq!(store.place_after(&ids[6]).await.unwrap(), Some(gone.clone()));
-        assert_eq!(store.place_at(1).await.unwrap(), gone);
+        assert_eq!(store.place_at(Moment::begin_of(1)).await.unwrap(), gone);
         store.forget_before(40);
         let empty = Place::Gone { from: 40, oldest: None };
         assert_eq!(store.place_after(&ids[39]).await.unwrap(), Some(empty));

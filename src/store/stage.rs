@@ -14,7 +14,7 @@ use super::disk::Disk;
 use super::ids::Ids;
 use super::journal::Numbered;
 use super::layout::{self, Table};
-use super::{Error, accounts, intents, jobs, journal, keys, kv, marks, outbox, record, runs};
+use super::{Error, accounts, intents, jobs, journal, keys, kv, marks, outbox, record, replay, runs};
 
 /// Rows to write; `None` deletes.
 pub(super) type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -94,7 +94,8 @@ pub(super) fn stage(disk: &Disk, group: &Rows, head: Head, batch: Batch, now: i6
     kv::stage(&mut layer, batch.kv, now)?;
     outbox::stage_changes(&mut layer, batch.outbox, now)?;
     jobs::stage(&mut layer, batch.jobs, &batch.jobs_done, now)?;
-    let deliveries = outbox::stage_posts(&mut layer, batch.posts, now)?;
+    let mut deliveries = outbox::stage_posts(&mut layer, batch.posts, now)?;
+    deliveries.extend(replay::stage(&mut layer, batch.replays, now)?);
     if let Some(page) = &batch.page {
         marks::stage_page(&mut layer, page, now)?;
     }

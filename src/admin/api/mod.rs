@@ -13,6 +13,7 @@ pub(super) mod keys;
 pub(super) mod messages;
 pub(super) mod outbox;
 pub(super) mod qr;
+pub(super) mod replay;
 pub(super) mod scripts;
 pub(super) mod snapshot;
 pub(super) mod webhook;

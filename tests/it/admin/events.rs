@@ -1,6 +1,7 @@
 //! The events as a stream, over real sockets, out of a real journal.
 
 mod client;
+mod replay;
 mod slow;
 
 use std::sync::Arc;
