@@ -155,6 +155,10 @@ mod tests {
                 assert_eq!(store.place_after(id).await.unwrap(), Some(Place::At(offset + 1)));
                 let number = ids::parse(PREFIX, id).unwrap();
                 let between = ids::text(PREFIX, number + 1);
+                // Within one millisecond ids may follow one another directly.
+                if ids.contains(&between) {
+                    continue;
+                }
                 assert_eq!(store.place_after(&between).await.unwrap(), Some(Place::At(offset + 1)));
                 let time = i64::try_from(number >> 80).unwrap();
                 let first = ids
