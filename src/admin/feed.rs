@@ -222,3 +222,86 @@ impl Feed {
 fn frame(event: &Arc<Event>) -> Bytes {
     format!("id: {}\nevent: {}\ndata: {}\n\n", event.id, event.event, event.json()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::event::{Draft, Kind, Origin};
+    use crate::store::{Batch, NewEvent};
+
+    async fn journal(store: &Store, count: usize) {
+        let event = NewEvent::from(Draft {
+            event: Kind::MESSAGE,
+            account: None,
+            timestamp: 0,
+            origin: Origin::Live,
+            data: serde_json::Map::new(),
+        });
+        let batch = Batch {
+            events: vec![event; count],
+            ..Batch::default()
+        };
+        store.commit(batch).await.unwrap();
+    }
+
+    async fn feed(store: &Store) -> Feed {
+        Feed {
+            store: store.clone(),
+            cursor: 0,
+            passed: None,
+            wanted: Wanted::default(),
+            may_read: Box::new(|| std::future::ready(true).boxed()),
+            stop: CancellationToken::new(),
+            hang_up: CancellationToken::new(),
+            place: Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_where_the_journal_has_lost_what_comes_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 1 << 20).unwrap();
+        journal(&store, 5).await;
+        store.forget_before(3);
+        let (mut frames, task) = feed(&store).await.open();
+        task.await;
+        assert_eq!(frames.recv().await.unwrap(), ":\n\n");
+        assert_eq!(frames.recv().await, None, "a gap is not passed over in silence");
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_cut_off_after_half_a_minute_and_one_that_does_is_told_that_it_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 1 << 20).unwrap();
+        journal(&store, FRAMES + 1).await;
+        let slow = feed(&store).await;
+        let cut = slow.hang_up.clone();
+        let (frames, task) = slow.open();
+        let mut task = Box::pin(task);
+        // Until it waits for the client; the store reads in its own time.
+        while futures::poll!(&mut task).is_pending() && frames.len() < FRAMES {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::pause();
+        let started = Instant::now();
+        task.await;
+        assert!(cut.is_cancelled() && started.elapsed() >= DEADLINE);
+
+        let mut live = feed(&store).await;
+        live.cursor = FRAMES as u64 + 1;
+        let (mut frames, task) = live.open();
+        let mut task = Box::pin(task);
+        let started = Instant::now();
+        for _ in 0..3 {
+            tokio::select! {
+                () = &mut task => panic!("it ends"),
+                frame = frames.recv() => assert_eq!(frame.unwrap(), ":\n\n"),
+            }
+        }
+        assert!(started.elapsed() >= 2 * BEAT);
+        store.close().await.unwrap();
+    }
+}

@@ -37,8 +37,14 @@ impl Stream {
     }
 
     pub(super) async fn open_with(host: &Host, key: &str, path: &str, headers: &[(&str, &str)]) -> Self {
+        let bearer = format!("Bearer {key}");
+        Self::open_bare(host, path, &[headers, &[("authorization", &bearer)]].concat()).await
+    }
+
+    /// With these headers alone.
+    pub(super) async fn open_bare(host: &Host, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut stream = TcpStream::connect(host.addr).await.unwrap();
-        let mut head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n");
+        let mut head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n");
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }

@@ -46,6 +46,12 @@ async fn a_stream_ends_with_its_key() {
     stream.event().await;
     let id = key.split('_').nth(1).unwrap();
     assert!(keys::revoke(&host.store, id).await.unwrap());
+    assert_eq!(until_over(&host, &mut stream).await, Over::Cleanly);
+    host.close().await;
+}
+
+/// Lets events happen until the stream ends.
+async fn until_over(host: &Host, stream: &mut Stream) -> Over {
     let ended = async {
         loop {
             tokio::select! {
@@ -56,8 +62,29 @@ async fn a_stream_ends_with_its_key() {
             }
         }
     };
-    let over = tokio::time::timeout(PATIENCE, ended).await.expect("it ends");
-    assert_eq!(over, Over::Cleanly);
+    tokio::time::timeout(PATIENCE, ended).await.expect("it ends")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_follows_the_events_until_it_is_signed_out() {
+    let host = Host::start().await;
+    let origin = format!("http://{}", host.addr);
+    let form = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("origin", origin.as_str()),
+    ];
+    let signed_in = host.ask("POST", "/sign-in", &form, &format!("key={}", host.key)).await;
+    let cookie = signed_in.header("set-cookie").split(';').next().unwrap().to_owned();
+    let mut stream = Stream::open_bare(&host, "/api/events", &[("cookie", &cookie)]).await;
+    assert_eq!(stream.status(), 200);
+    journal(&host.store, drafts("message", Some("sales"), 1, "")).await;
+    stream.event().await;
+    let page = host.ask("GET", "/", &[("cookie", &cookie)], "").await.text;
+    let token = page.split("name=\"wharf-token\" content=\"").nth(1).unwrap();
+    let token = token.split('"').next().unwrap();
+    let signed = [("cookie", cookie.as_str()), ("x-wharf-token", token)];
+    assert_eq!(host.ask("POST", "/sign-out", &signed, "").await.status, 204);
+    assert_eq!(until_over(&host, &mut stream).await, Over::Cleanly);
     host.close().await;
 }
 
