@@ -10,9 +10,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod envelope;
 mod fields;
+mod names;
 
 pub use fields::MESSAGE_FIELDS;
+pub use names::{BadName, Names};
 
 /// The envelope's `schema`.
 pub const SCHEMA: &str = "wharf.v1";
@@ -312,20 +315,6 @@ pub struct Event {
     pub origin: Origin,
     /// Its fields, by [`Kind::fields`].
     pub data: Map<String, Value>,
-}
-
-impl Event {
-    /// The chat that it belongs to, which orders it among others; `None` if it belongs to none.
-    #[must_use]
-    pub fn chat(&self) -> Option<&str> {
-        self.data.get("chat").and_then(Value::as_str)
-    }
-
-    /// A text field of its data.
-    #[must_use]
-    pub fn text(&self, field: &str) -> Option<&str> {
-        self.data.get(field).and_then(Value::as_str)
-    }
 }
 
 /// Who made one of the account's own messages.

@@ -138,6 +138,7 @@ impl Host for Accounts {
             reason: None,
             since: 1,
             proof_age: Some(0),
+            phone: None,
         })
     }
 

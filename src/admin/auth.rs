@@ -25,6 +25,9 @@ use super::tickets::Ticket;
 /// The header in which a page sends its token.
 pub(super) const TOKEN: &str = "x-wharf-token";
 
+/// What stands for a key's id on the control socket. Ids of keys are longer.
+pub(super) const CONTROL: &str = "control";
+
 /// The way a request came in.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Via {
@@ -50,7 +53,7 @@ pub enum Need {
 /// Who calls, once the gate is passed.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    /// The key's id; `control` on the control socket.
+    /// The key's id; [`CONTROL`] on the control socket.
     pub(super) id: String,
     pub(super) scopes: Scopes,
     /// The page's ticket, if it is a signed-in page.
@@ -116,7 +119,7 @@ async fn identify(
     let source = match via {
         Some(Via::Control) => {
             return Ok(Caller {
-                id: "control".to_owned(),
+                id: CONTROL.to_owned(),
                 scopes: Scopes::all(),
                 ticket: None,
             });

@@ -43,6 +43,11 @@ const LAST_REQUESTS: Duration = Duration::from_secs(10);
 /// Pause after a failed accept: most often the process has no file descriptors left, and a retry at once would spin.
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
+/// Cuts the connection that a request came by, also where the other side stands still: what has no other end, an answer that
+/// goes on and on, ends so.
+#[derive(Clone, Debug)]
+pub(super) struct HangUp(pub(super) CancellationToken);
+
 /// Serves a router over both ways in.
 #[derive(Clone)]
 pub(super) struct Server {
@@ -148,7 +153,12 @@ impl Server {
         via: Via,
         permit: OwnedSemaphorePermit,
     ) {
-        let router = self.router.clone().layer(Extension(via));
+        let hang_up = CancellationToken::new();
+        let router = self
+            .router
+            .clone()
+            .layer(Extension(via))
+            .layer(Extension(HangUp(hang_up.clone())));
         let stop = self.stop.clone();
         self.tracker.spawn(async move {
             let _permit = permit;
@@ -161,14 +171,16 @@ impl Server {
                 .max_buf_size(HEAD_BYTES)
                 .max_headers(HEAD_FIELDS);
             let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-            let ended = tokio::select! {
-                ended = &mut connection => ended,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    timeout(LAST_REQUESTS, connection).await.unwrap_or(Ok(()))
+            let served = async {
+                tokio::select! {
+                    ended = &mut connection => ended,
+                    () = stop.cancelled() => {
+                        connection.as_mut().graceful_shutdown();
+                        timeout(LAST_REQUESTS, connection).await.unwrap_or(Ok(()))
+                    }
                 }
             };
-            if let Err(error) = ended {
+            if let Some(Err(error)) = hang_up.run_until_cancelled(served).await {
                 // The other side went away, or sent what is not HTTP: nothing that the owner could do about.
                 tracing::debug!(%error, "a connection to the admin ended");
             }

@@ -7,6 +7,7 @@
 mod api;
 mod auth;
 pub mod control;
+mod feed;
 pub mod keys;
 mod listen;
 mod pages;
@@ -19,7 +20,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -115,6 +116,8 @@ pub fn serve(deps: Deps, doors: Doors) {
         tracker: tracker.clone(),
         throttle: throttle::Throttle::default(),
         tickets: tickets::Tickets::default(),
+        streams: Arc::new(Semaphore::new(feed::CLIENTS)),
+        stop: stop.clone(),
         cookie: cookie_name(&data_dir),
     };
     listen::Server::new(server::router(context), tracker, stop).enter(doors, config);

@@ -74,7 +74,8 @@ impl Refusal {
         refusal
     }
 
-    fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+    /// The same with a further field.
+    pub(super) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.more.insert(field.to_owned(), value.into());
         self
     }

@@ -14,8 +14,11 @@
 //! | `GET /api/scripts` | read | scripts and plugins, with their last error |
 //! | `GET /api/scripts/dead`, `POST /api/scripts/dead/{id}/run` | read, admin | runs that were given up; start one again |
 //! | `POST /api/backup` | the control socket | `wharf backup` |
+//! | `GET /api/events` | read | the events as a stream |
 //! | `GET /api/journal/last` | the control socket | `wharf record` |
 //! | `POST /api/scripts/{name}/repl` | the control socket | `wharf repl` |
+//! | `POST /api/events/replay` | admin | events of the past as deliveries |
+//! | `POST /api/outbox/dead/replay`, `/api/outbox/dead/{id}/replay` | admin | dead letters wait again |
 //! | `GET /api/outbox`, `/api/outbox/dead` | read | deliveries that wait, and those given up |
 //! | `GET, POST /api/keys`, `DELETE /api/keys/{id}` | the control socket | `wharf key` |
 //! | `GET /`, `/accounts/{id}`, `/scripts` | read, by a signed-in page | pages for people |
@@ -34,7 +37,8 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::auth::{self, Need};
@@ -62,6 +66,10 @@ pub(super) struct Context {
     pub(super) tracker: TaskTracker,
     pub(super) throttle: Throttle,
     pub(super) tickets: Tickets,
+    /// Places of those who follow the events.
+    pub(super) streams: Arc<Semaphore>,
+    /// The host ends.
+    pub(super) stop: CancellationToken,
     /// The cookie's name: two hosts on one machine share its cookies, whatever their ports.
     pub(super) cookie: String,
 }
@@ -126,11 +134,15 @@ pub(super) fn routes() -> Vec<Route> {
         row(post.clone(), "/api/scripts/{name}/repl", Control, api::scripts::type_in),
         row(get.clone(), "/api/scripts/dead", read, api::dead_runs::list),
         row(post.clone(), "/api/scripts/dead/{id}/run", admin, api::dead_runs::run),
+        row(get.clone(), "/api/events", read, api::events::stream),
+        row(post.clone(), "/api/events/replay", admin, api::replay::events),
         row(get.clone(), "/api/journal/last", Control, api::journal::last),
         row(get.clone(), "/api/outbox", read, api::outbox::waiting),
         row(get.clone(), "/api/outbox/dead", read, api::outbox::dead),
         row(get.clone(), "/api/store", read, api::store::show),
         row(post.clone(), "/api/backup", Control, api::store::back_up),
+        row(post.clone(), "/api/outbox/dead/replay", admin, api::replay::letters),
+        row(post.clone(), "/api/outbox/dead/{id}/replay", admin, api::replay::letter),
         row(get.clone(), "/api/keys", Control, api::keys::list),
         row(post.clone(), "/api/keys", Control, api::keys::make),
         row(delete, "/api/keys/{id}", Control, api::keys::revoke),

@@ -77,6 +77,7 @@ impl script::Host for ScriptHost {
             reason: view.reason,
             since: view.since,
             proof_age: view.proof_age_ms,
+            phone: view.phone,
         })
     }
 

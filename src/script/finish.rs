@@ -18,8 +18,7 @@ use super::views::Cause;
 
 /// The name of what orders an event among others: its chat; without one, its account; without either, the host.
 pub(crate) fn lane(event: &Event) -> String {
-    let account = event.account.as_ref().map_or("", |id| id.as_str());
-    format!("{account}/{}", event.chat().unwrap_or_default())
+    event.lane()
 }
 
 /// Puts what a run wants kept into a batch; `event` is `None` for a timer's.

@@ -63,6 +63,9 @@ fn open(folder: &Path, path: &str, apart: bool) -> Result<Library, String> {
             "'{path}.lua' is a script of its own; what scripts share lies in a folder below, as in \"./lib/{path}\""
         ));
     }
+    if let Some(of) = path.strip_suffix("/*") {
+        return all_of(folder, of);
+    }
     let file = folder.join(format!("{path}.lua"));
     let name = format!("{}/{path}.lua", shown_folder(folder));
     let says = |error: std::io::Error| format!("{name} cannot be read: {error}");
@@ -72,6 +75,38 @@ fn open(folder: &Path, path: &str, apart: bool) -> Result<Library, String> {
     }
     let text = read(&real).map_err(says)?;
     Ok(Library { file: name, text })
+}
+
+/// The library that is all files of a folder: a table of what each returns, by its name.
+fn all_of(folder: &Path, of: &str) -> Result<Library, String> {
+    let file = format!("{}/{of}/*", shown_folder(folder));
+    let says = |error: std::io::Error| format!("{file} cannot be read: {error}");
+    let (real, root) = (
+        folder.join(of).canonicalize().map_err(says)?,
+        folder.canonicalize().map_err(says)?,
+    );
+    if !real.starts_with(&root) {
+        return Err(format!("{file} leads out of the script's folder"));
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(real).map_err(says)? {
+        let name = entry.map_err(says)?.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(".lua"));
+        names.extend(stem.filter(|stem| is_plain(stem)).map(str::to_owned));
+    }
+    names.sort();
+    let lines: Vec<String> = names
+        .iter()
+        .map(|name| format!("  [\"{name}\"] = require(\"./{of}/{name}\"),\n"))
+        .collect();
+    let text = format!("return {{\n{}}}\n", lines.concat());
+    Ok(Library { file, text })
+}
+
+/// Whether it can be a part of a path.
+fn is_plain(part: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    !part.is_empty() && part.bytes().all(letter)
 }
 
 /// The folder as it is shown before a library: `scripts`, `plugins/router`.
@@ -85,7 +120,7 @@ fn shown_folder(folder: &Path) -> String {
     parts.get(from..until).unwrap_or_default().join("/")
 }
 
-/// The path of a library in the script's folder: `./lib/x` is `lib/x`.
+/// The path of a library in the script's folder: `./lib/x` is `lib/x`. `./lib/*` is all files of a folder.
 ///
 /// # Errors
 /// A sentence, if it is no such path.
@@ -97,13 +132,8 @@ pub(crate) fn path_of(name: &str) -> Result<String, String> {
         )
     };
     let path = name.strip_prefix("./").ok_or_else(wrong)?;
-    let plain = |part: &str| {
-        let letters = part
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-        !part.is_empty() && letters
-    };
-    if path.len() > MAX_PATH || !path.split('/').all(plain) {
+    let named = path.strip_suffix("/*").unwrap_or(path);
+    if path.len() > MAX_PATH || !named.split('/').all(is_plain) {
         return Err(wrong());
     }
     Ok(path.to_owned())
@@ -149,6 +179,29 @@ mod tests {
     }
 
     #[test]
+    fn all_files_of_a_folder_are_a_table_by_their_names() {
+        let home = folder(&[
+            ("forms/b.lua", "return 2"),
+            ("forms/a-1.lua", "return 1"),
+            ("forms/notes.txt", "no"),
+            ("forms/no.such.lua", "no"),
+        ]);
+        let found = gather(&home.path().join("scripts"), "require('./forms/*')", true);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["forms/*", "forms/a-1", "forms/b"]);
+        let all = found["forms/*"].as_ref().unwrap();
+        assert_eq!(all.file, "scripts/forms/*");
+        assert_eq!(
+            all.text,
+            "return {\n  [\"a-1\"] = require(\"./forms/a-1\"),\n  [\"b\"] = require(\"./forms/b\"),\n}\n"
+        );
+        std::os::unix::fs::symlink("/", home.path().join("scripts/up")).unwrap();
+        let text = "require('./up/*') require('./none/*')";
+        for (path, library) in gather(&home.path().join("scripts"), text, true) {
+            assert!(library.is_err(), "{path}");
+        }
+    }
+
+    #[test]
     fn no_path_and_no_link_leads_out_of_the_folder() {
         for name in [
             "../x",
@@ -160,6 +213,10 @@ mod tests {
             "./",
             "./lib/x.lua",
             "./lib/\0",
+            "./*",
+            "./*/x",
+            "./lib/*/x",
+            "./lib/x*",
             "~/x",
         ] {
             assert!(path_of(name).is_err(), "{name}");

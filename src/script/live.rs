@@ -23,6 +23,7 @@ use crate::http::{self, Request};
 use crate::store::{self, Store};
 
 use super::flood::{Flood, Line, MAX_LINES, WINDOW};
+use super::past::{Past, Query, past};
 use super::world::{Answer, Kept, Level, LogLine, World};
 use super::{AccountState, Host, Made};
 
@@ -208,6 +209,15 @@ impl World for Live {
                 .into_iter()
                 .map(|(key, entry)| Ok((key, kept(&entry)?)))
                 .collect()
+        })
+    }
+
+    fn journal(&self, query: Query) -> LocalBoxFuture<'static, Result<Past, Failure>> {
+        let (store, listing) = (self.store.clone(), Arc::clone(&self.listing));
+        self.ask(async move {
+            // Never closed.
+            let _one = listing.acquire_owned().await;
+            past(&store, &query).await.map_err(|error| of_store(&error))
         })
     }
 

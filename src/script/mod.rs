@@ -30,6 +30,7 @@ mod listing;
 mod live;
 mod manifest;
 mod meter;
+mod past;
 mod permissions;
 mod pins;
 pub mod plugins;
@@ -161,6 +162,8 @@ pub struct AccountState {
     pub since: i64,
     /// How long ago a round trip through its page was proven, in milliseconds; `None` without one.
     pub proof_age: Option<u64>,
+    /// Its own phone number, digits only, once it was linked.
+    pub phone: Option<String>,
 }
 
 /// What the room needs.

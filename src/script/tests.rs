@@ -34,6 +34,7 @@ impl Host for Refusing {
             reason: None,
             since: 1,
             proof_age: Some(0),
+            phone: None,
         })
     }
 

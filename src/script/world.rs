@@ -17,6 +17,7 @@ use crate::action::{ActOrder, DownloadOrder, Failure, File, Found, LookOrder, Se
 use crate::config::resolved::Secret;
 use crate::http::Request;
 
+use super::past::{Past, Query};
 use super::{AccountState, Made};
 
 /// What a script can see of the world, for one generation of it.
@@ -41,6 +42,9 @@ pub(crate) trait World {
 
     /// Committed entries whose key starts with `prefix`, in order of keys, at most `limit`.
     fn kv_list(&self, prefix: String, limit: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>>;
+
+    /// A page of the journal.
+    fn journal(&self, query: Query) -> LocalBoxFuture<'static, Result<Past, Failure>>;
 
     /// A value of `[secrets]`.
     fn secret(&self, name: &str) -> Option<Secret>;

@@ -13,6 +13,7 @@ use super::keys::KeyRecord;
 use super::kv::{Expect, KvWrite};
 use super::outbox::{OutboxChange, Post};
 use super::position::Position;
+use super::replay::Replay;
 use super::runs::{DeadRun, FailedRun, Verdict};
 
 /// Rows after which the writer closes a commit; one batch with more than that is a commit of its own. Larger commits let
@@ -66,6 +67,8 @@ pub struct Batch {
     pub accounts: Vec<(AccountId, Option<AccountRecord>)>,
     /// What became of deliveries.
     pub outbox: Vec<OutboxChange>,
+    /// Deliveries to make once more. By [`super::Store::replay`], which also tells the dispatcher.
+    pub replays: Vec<Replay>,
     /// Keys of the admin by id; `None` removes.
     pub keys: Vec<(String, Option<KeyRecord>)>,
 }
@@ -88,13 +91,18 @@ impl Batch {
             && self.intents.is_empty()
             && self.accounts.is_empty()
             && self.outbox.is_empty()
+            && self.replays.is_empty()
             && self.keys.is_empty()
     }
 
     /// Whether it brings what is not in the store yet, so that it can wait while the disk is almost full. What became of a
     /// delivery, a run or a send is no new work: it frees more than it takes.
     pub(super) fn is_new_work(&self) -> bool {
-        !(self.events.is_empty() && self.posts.is_empty() && self.jobs.is_empty() && self.kv.is_empty())
+        !(self.events.is_empty()
+            && self.posts.is_empty()
+            && self.replays.is_empty()
+            && self.jobs.is_empty()
+            && self.kv.is_empty())
     }
 
     /// About how many rows it takes, for the bound on a commit; rather too many than too few.
@@ -118,6 +126,7 @@ impl Batch {
             + self.intents.len()
             + self.accounts.len() * 2
             + self.outbox.len() * 5
+            + self.replays.len() * 6
             + self.keys.len()
             + 2
     }
@@ -172,6 +181,6 @@ pub struct Committed {
     pub commit: u64,
     /// For each event of the batch its offset and itself; `None` if it was seen before and dropped.
     pub events: Vec<Option<(u64, Arc<Event>)>>,
-    /// The delivery ids, one for each post.
+    /// The delivery ids, one for each post; then those of what is delivered once more.
     pub deliveries: Vec<String>,
 }

@@ -56,6 +56,12 @@ pub(super) fn parse(prefix: &str, text: &str) -> Option<u128> {
     Ulid::from_string(text.strip_prefix(prefix)?).ok().map(|id| id.0)
 }
 
+/// The id before all that are made at this time, in milliseconds since 1970, or later.
+pub(super) fn before(time: i64) -> u128 {
+    let time = u128::try_from(time).unwrap_or(0).min((1 << 48) - 1);
+    (time << 80).saturating_sub(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

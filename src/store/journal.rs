@@ -16,7 +16,8 @@ use super::layout::{self, Table};
 use super::stage::{Head, Layer};
 use super::{Error, Store, ids, marks, record};
 
-const PREFIX: &str = "evt_";
+/// What the ids of events begin with.
+pub(super) const PREFIX: &str = "evt_";
 
 /// Most events in one answer.
 const PAGE_MAX: usize = 1000;
@@ -100,6 +101,11 @@ impl Tail {
                 .collect(),
         )
     }
+}
+
+/// The first offset that the journal still has; `head` if it has none.
+pub(super) fn first_offset(disk: &Disk, head: u64) -> Result<u64, Error> {
+    Ok(Head::read(disk)?.first.min(head))
 }
 
 fn read_events(disk: &Disk, from: u64, limit: usize, head: u64) -> Result<Vec<Numbered>, Error> {

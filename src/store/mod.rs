@@ -49,8 +49,10 @@ mod position;
 mod probe;
 mod reached;
 mod record;
+mod replay;
 mod retention;
 mod runs;
+mod since;
 mod space;
 mod stage;
 mod sweep;
@@ -80,8 +82,10 @@ pub use outbox::{BODY_MAX, DeadLetter, Delivery, OutboxChange, Post};
 pub use position::Position;
 #[doc(hidden)]
 pub use probe::look_at_row;
+pub use replay::{REPLAYS_PER_BATCH, Replay};
 pub use retention::Limits;
 pub use runs::{DeadRun, FailedRun, Verdict};
+pub use since::{Moment, Place};
 pub use space::{Health, Level, room};
 
 use disk::Disk;
@@ -136,6 +140,7 @@ pub struct Store {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
     readers: Arc<Semaphore>,
+    put_back: replay::PutBack,
 }
 
 /// What the writer and the handles share.
@@ -206,6 +211,7 @@ impl Store {
             commands,
             shared,
             readers: Arc::new(Semaphore::new(READERS)),
+            put_back: replay::PutBack::default(),
         }
     }
 

@@ -17,7 +17,8 @@ use super::{Error, Store, ids, record};
 /// The largest body, in bytes.
 pub const BODY_MAX: usize = 256 * 1024;
 
-const PREFIX: &str = "dlv_";
+/// What the ids of deliveries begin with.
+pub(super) const PREFIX: &str = "dlv_";
 
 /// Something to deliver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct Delivery {
     pub due: i64,
     /// Tries so far.
     pub tries: u32,
-    /// When it was posted, in milliseconds since 1970.
+    /// When it was posted, or put back when it was dead, in milliseconds since 1970.
     pub created_at: i64,
     /// Why the last try failed.
     pub last_error: Option<String>,
@@ -59,6 +60,9 @@ pub struct Delivery {
     pub script: Option<String>,
     /// The event in whose run it was posted.
     pub event_id: Option<String>,
+    /// Whether it is made once more, because somebody asked for it.
+    #[serde(default)]
+    pub replayed: bool,
 }
 
 /// A delivery that was given up; its body is kept.
@@ -140,6 +144,7 @@ pub(super) fn stage_posts(layer: &mut Layer<'_>, posts: Vec<Post>, now: i64) -> 
             last_error: None,
             script: post.script,
             event_id: post.event_id,
+            replayed: false,
         };
         layer.put(Table::Deliveries.ulid(ulid), &delivery)?;
         layer.put_bytes(layout::schedule(delivery.due, ulid), &[])?;

@@ -13,7 +13,7 @@ use super::engine::Rows;
 use super::ids::Ids;
 use super::journal::Numbered;
 use super::layout::{self, Table};
-use super::{Error, accounts, intents, jobs, journal, keys, kv, marks, outbox, record, runs};
+use super::{Error, accounts, intents, jobs, journal, keys, kv, marks, outbox, record, replay, runs};
 
 /// Where the numbering stands: the value of the head row, written with every commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,7 +103,8 @@ pub(super) fn stage(disk: &Disk, group: &Rows, head: Head, batch: Batch, now: i6
     kv::stage(&mut layer, batch.kv, now)?;
     outbox::stage_changes(&mut layer, batch.outbox, now)?;
     jobs::stage(&mut layer, batch.jobs, &batch.jobs_done, now)?;
-    let deliveries = outbox::stage_posts(&mut layer, batch.posts, now)?;
+    let mut deliveries = outbox::stage_posts(&mut layer, batch.posts, now)?;
+    deliveries.extend(replay::stage(&mut layer, batch.replays, now)?);
     if let Some(page) = &batch.page {
         marks::stage_page(&mut layer, page, now)?;
     }

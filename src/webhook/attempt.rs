@@ -99,6 +99,9 @@ async fn post(
     set("webhook-timestamp", timestamp.to_string());
     set("wharf-attempt", (delivery.tries + 1).to_string());
     set("wharf-sequence", delivery.sequence.to_string());
+    if delivery.replayed {
+        set("wharf-replay", "1".to_owned());
+    }
     if let Some(secret) = &target.secret {
         set(
             "webhook-signature",

@@ -106,7 +106,12 @@ impl Dispatcher {
 
     async fn finish(&mut self, finished: Finished) {
         match finished {
-            Finished::Ended(delivery) => self.queue.end(&delivery),
+            Finished::Ended(delivery) => {
+                if let Some(after) = self.queue.end(&delivery) {
+                    self.go_back(after);
+                    self.read_new().await;
+                }
+            }
             Finished::Again(delivery) => self.queue.put_back(delivery),
             Finished::Unknown(delivery) => {
                 let endpoint = delivery.endpoint.clone();
@@ -161,9 +166,18 @@ impl Dispatcher {
         self.refill().await;
     }
 
-    /// Reads what is new in the outbox.
+    /// Reads what is new in the outbox, and what was put back, which lies where it was.
     async fn read_new(&mut self) {
+        if let Some(after) = self.deps.store.put_back_after() {
+            self.go_back(after);
+        }
         self.read(self.cursor.clone(), None).await;
+    }
+
+    fn go_back(&mut self, after: String) {
+        if self.cursor.as_ref().is_some_and(|cursor| *cursor > after) {
+            self.cursor = Some(after);
+        }
     }
 
     /// Reads the outbox in the order of arrival, all of it, or that of one endpoint until its lane is full; answers whether it

@@ -27,6 +27,8 @@ pub(super) struct Queue {
     lanes: BTreeMap<String, Lane>,
     /// Ids of everything held here or in flight, so that nothing is taken in twice.
     known: HashSet<String>,
+    /// Those that were put back before they had ended here, and the id after which each is found in the store.
+    again: HashMap<String, String>,
     in_flight: usize,
     /// The lane that was served last; the next one is asked first.
     served: String,
@@ -58,6 +60,9 @@ impl Queue {
     /// when there was no room now.
     pub(super) fn add(&mut self, delivery: Delivery, before: Option<&str>) {
         if self.known.contains(&delivery.id) {
+            if delivery.replayed {
+                self.again.insert(delivery.id, before.unwrap_or_default().to_owned());
+            }
             return;
         }
         let lane = self.lanes.entry(delivery.endpoint.clone()).or_default();
@@ -70,7 +75,10 @@ impl Queue {
         }
         if lane.rest.is_some() || lane.fresh >= FRESH {
             // Once one had to stay behind, so do all after it: a chat's order must hold.
-            lane.rest.get_or_insert_with(|| before.unwrap_or_default().to_owned());
+            let before = before.unwrap_or_default();
+            if lane.rest.as_deref().is_none_or(|rest| rest > before) {
+                lane.rest = Some(before.to_owned());
+            }
             return;
         }
         self.known.insert(delivery.id.clone());
@@ -101,13 +109,15 @@ impl Queue {
         None
     }
 
-    /// A delivery that was taken has ended: it was delivered, or is dead.
-    pub(super) fn end(&mut self, delivery: &Delivery) {
+    /// A delivery that was taken has ended: it was delivered, or is dead. If it was put back meanwhile: the id after which the
+    /// store must be read again.
+    pub(super) fn end(&mut self, delivery: &Delivery) -> Option<String> {
         self.release(delivery);
         self.known.remove(&delivery.id);
         if self.lanes.get(&delivery.endpoint).is_some_and(Lane::is_idle) {
             self.lanes.remove(&delivery.endpoint);
         }
+        self.again.remove(&delivery.id)
     }
 
     /// A delivery that was taken comes back: to be tried again, or because it could not be tried.

@@ -4,6 +4,7 @@
 mod access;
 mod accounts;
 mod browser;
+mod events;
 mod listening;
 mod looking;
 mod pages;

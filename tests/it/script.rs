@@ -3,6 +3,7 @@
 mod bench;
 mod dead;
 mod edits;
+mod formats;
 mod gates;
 mod jobs;
 mod killed;
@@ -14,6 +15,7 @@ mod recorder;
 mod reloads;
 mod runaways;
 mod runs;
+mod since;
 mod skipped;
 mod stuck;
 mod timers;

@@ -4,4 +4,5 @@ mod attempts;
 mod dead;
 mod endpoints;
 mod order;
+mod replay;
 mod rig;

@@ -6,12 +6,14 @@
 pub(super) mod accounts;
 mod body;
 pub(super) mod dead_runs;
+pub(super) mod events;
 pub(super) mod health;
 pub(super) mod journal;
 pub(super) mod keys;
 pub(super) mod messages;
 pub(super) mod outbox;
 pub(super) mod qr;
+pub(super) mod replay;
 pub(super) mod scripts;
 pub(super) mod snapshot;
 pub(super) mod store;

@@ -39,8 +39,8 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "account:state",
-        signature: "(account) -> { state: string, reason: string?, since: number, proof_age: number? }?",
-        doc: "How the account stands; nil if there is none of that id. `since` is a time in ms, `proof_age` how many ms ago a round trip through the page was proven.",
+        signature: "(account) -> { state: string, reason: string?, since: number, proof_age: number?, phone: string? }?",
+        doc: "How the account stands; nil if there is none of that id. `since` is a time in ms, `proof_age` how many ms ago a round trip through the page was proven, `phone` its own number.",
         permission: Some("accounts"),
         body: Body::Now(state),
     },
@@ -179,6 +179,7 @@ fn state(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
         table.raw_set("reason", state.reason)?;
         table.raw_set("since", state.since as f64)?;
         table.raw_set("proof_age", state.proof_age.map(|age| age as f64))?;
+        table.raw_set("phone", state.phone)?;
         Ok(table)
     })();
     table.map(Value::Table).map_err(|error| args.refuse(&error.to_string()))

@@ -43,6 +43,7 @@ pub(crate) mod event;
 pub(crate) mod file;
 pub(crate) mod http;
 mod install;
+pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod kv;
 pub(crate) mod later;
@@ -91,6 +92,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         file::ROWS,
         http::ROWS,
         webhook::ROWS,
+        journal::ROWS,
         kv::ROWS,
         log::ROWS,
         config::ROWS,

@@ -19,7 +19,7 @@ use super::{Body, Caller, Row};
 pub(crate) const ROWS: &[Row] = &[Row {
     name: "_G.require",
     signature: "(path: string) -> any",
-    doc: "What another file of the script's own folder returns, as in `require(\"./lib/menu\")`; each is run once. While the file loads.",
+    doc: "What another file of the script's own folder returns, as in `require(\"./lib/menu\")`; each is run once. `require(\"./lib/*\")` is a table of what all files of a folder return, by their names. While the file loads.",
     permission: None,
     body: Body::Now(require),
 }];

@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use crate::action::{ActOrder, DownloadOrder, Failure, FailureKind, File, Found, LookOrder, SendOrder, Sent};
 use crate::config::resolved::Secret;
 use crate::http::Request;
+use crate::script::past::{Past, Query};
 use crate::script::world::{Answer, Kept, LogLine, World};
 use crate::script::{AccountState, Made};
 
@@ -61,6 +62,10 @@ impl World for Dry {
     }
 
     fn kv_list(&self, _: String, _: usize) -> LocalBoxFuture<'static, Result<Vec<(String, Kept)>, Failure>> {
+        nothing()
+    }
+
+    fn journal(&self, _: Query) -> LocalBoxFuture<'static, Result<Past, Failure>> {
         nothing()
     }
 

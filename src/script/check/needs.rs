@@ -123,6 +123,7 @@ fn needs(call: &Call, meanings: &Meanings<'_>) -> Vec<Need> {
             }
         },
         "webhook.post" => one(List::Endpoints, text(0)),
+        "journal" => one(List::Events, None),
         "secret" => one(List::Secrets, text(0)),
         "http.get" | "http.post" | "http.put" | "http.delete" => {
             one(List::Http, host(call.arguments.first().map(|(term, _)| term)))

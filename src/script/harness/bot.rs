@@ -30,7 +30,7 @@ use crate::script::vm::Limits;
 use crate::script::world::World;
 use crate::store::Job;
 
-use super::world::Invented;
+use super::world::{Invented, OWN};
 
 /// An event that waits in its chat's lane: for its next try, or for the one before it.
 struct Waiting {
@@ -185,6 +185,10 @@ impl Bot {
             origin,
             data,
         });
+        self.world
+            .past
+            .borrow_mut()
+            .push((self.world.now(), Arc::clone(&event)));
         let lane = event.chat().unwrap_or_default().to_owned();
         let waiting = Waiting {
             event,
@@ -291,7 +295,7 @@ impl Bot {
             .unwrap_or_default();
         let timestamp = self.world.now() - millis(age);
         let chat = text("chat").unwrap_or("491700000002@c.us").to_owned();
-        let own = format!("{}@c.us", "491700000001");
+        let own = format!("{OWN}@c.us");
         let from_me = fields.get("from_me") == Some(&Value::Bool(true));
         let (from, to) = if from_me {
             (own, chat.clone())
@@ -340,7 +344,8 @@ impl Bot {
         if matches!(kind, Kind::Job(_)) {
             data.insert(jobs::OWNER.to_owned(), self.generation.name().into());
         }
-        let account = name.starts_with("account.").then(|| self.world.first_account());
+        let of_account = name.starts_with("account.") || name.starts_with("message.");
+        let account = of_account.then(|| self.world.first_account());
         self.happen(kind, account, self.world.now(), Origin::Live, data).await
     }
 

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -17,14 +18,18 @@ use crate::action::{
     ActOrder, Content, DownloadOrder, Failure, FailureKind, File, Found, LookOrder, SendOrder, Sent, State, Status,
 };
 use crate::config::resolved::Secret;
-use crate::event::AccountId;
+use crate::event::{AccountId, Event};
 use crate::http::Request;
+use crate::script::past::{Past, Query, Since};
 use crate::script::run::{Change, Effects, Later, Posted, Write, number};
 use crate::script::world::{Answer, Kept, LogLine, World};
 use crate::script::{AccountState, Made};
 
 use super::accounts::{Done, Known};
 use super::failing::Failing;
+
+/// The phone number of every account.
+pub(super) const OWN: &str = "491700000001";
 
 /// A message that the script sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +72,8 @@ pub(super) struct Invented {
     /// Events to come.
     pub(super) jobs: RefCell<Vec<Later>>,
     pub(super) posted: RefCell<VecDeque<Posted>>,
+    /// What has happened, and when.
+    pub(super) past: RefCell<Vec<(i64, Arc<Event>)>>,
 }
 
 impl Invented {
@@ -95,6 +102,7 @@ impl Invented {
             files: RefCell::default(),
             jobs: RefCell::default(),
             posted: RefCell::default(),
+            past: RefCell::default(),
         }
     }
 
@@ -265,6 +273,7 @@ impl World for Invented {
             reason: None,
             since: self.now.get(),
             proof_age: Some(0),
+            phone: Some(OWN.to_owned()),
         })
     }
 
@@ -291,6 +300,23 @@ impl World for Invented {
             .take(limit)
             .collect();
         async move { Ok(found) }.boxed_local()
+    }
+
+    fn journal(&self, query: Query) -> LocalBoxFuture<'static, Result<Past, Failure>> {
+        let mut page = Past::default();
+        let past = self.past.borrow();
+        page.last = past.last().map(|(_, event)| event.id.clone());
+        let comes_after = |(at, event): &&(i64, Arc<Event>)| match &query.since {
+            Since::First => true,
+            Since::After(id) => event.id > *id,
+            Since::At(time) => at >= time,
+        };
+        for (_, event) in past.iter().filter(comes_after) {
+            if !page.look(&query, event) {
+                break;
+            }
+        }
+        async move { Ok(page) }.boxed_local()
     }
 
     fn http(&self, method: Method, request: Request) -> LocalBoxFuture<'static, Result<Answer, Failure>> {

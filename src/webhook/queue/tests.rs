@@ -4,7 +4,8 @@ use super::*;
 
 fn delivery(endpoint: &str, chat: &str, sequence: u64) -> Delivery {
     Delivery {
-        id: format!("dlv_{endpoint}_{sequence}"),
+        // As real ones, they rise as texts do.
+        id: format!("dlv_{endpoint}_{sequence:08}"),
         endpoint: endpoint.to_owned(),
         sequence,
         chat_key: chat.to_owned(),
@@ -15,6 +16,7 @@ fn delivery(endpoint: &str, chat: &str, sequence: u64) -> Delivery {
         last_error: None,
         script: None,
         event_id: None,
+        replayed: false,
     }
 }
 
@@ -208,4 +210,36 @@ fn what_could_not_be_read_is_owed() {
     assert!(queue.short_of().is_none());
     queue.owe(&endpoint, after.clone());
     assert_eq!(queue.short_of(), Some((endpoint, after)));
+}
+
+#[test]
+fn what_is_put_back_while_its_end_is_not_known_here_is_read_again_then() {
+    let mut queue = Queue::default();
+    queue.add(delivery("e", "a", 1), None);
+    let taken = queue.take(0, 8, |_| 8).unwrap();
+    let back = Delivery {
+        replayed: true,
+        ..taken.clone()
+    };
+    queue.add(back.clone(), Some("dlv_before"));
+    assert_eq!(queue.end(&taken).as_deref(), Some("dlv_before"));
+    queue.add(back, Some("dlv_before"));
+    let again = queue.take(0, 8, |_| 8).unwrap();
+    assert!(again.replayed);
+    assert_eq!(queue.end(&again), None);
+}
+
+#[test]
+fn a_full_lane_is_read_again_from_the_first_that_found_no_room() {
+    let mut queue = Queue::default();
+    for sequence in 1..=u64::try_from(FRESH).unwrap() {
+        queue.add(delivery("e", "a", 10 + sequence), None);
+    }
+    queue.add(delivery("e", "a", 5_000), Some("dlv_5"));
+    queue.add(delivery("e", "a", 3), Some("dlv_2"));
+    queue.add(delivery("e", "a", 6_000), Some("dlv_7"));
+    while let Some(taken) = queue.take(0, 8, |_| 8) {
+        queue.end(&taken);
+    }
+    assert_eq!(queue.short_of(), Some(("e".to_owned(), "dlv_2".to_owned())));
 }

@@ -175,6 +175,7 @@ impl Host for Account {
             reason: None,
             since: 1,
             proof_age: Some(0),
+            phone: None,
         })
     }
 

@@ -196,6 +196,7 @@ impl Host for Recorder {
             reason: None,
             since: 1,
             proof_age: Some(0),
+            phone: None,
         })
     }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod fetched;
 pub(crate) mod host;
 pub(crate) mod phones;
 pub(crate) mod receiver;
