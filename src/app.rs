@@ -161,10 +161,11 @@ impl App {
         })
         .await?;
         *kept = Some(scripts.clone());
-        webhook::run(webhook::Deps {
+        let deliveries = webhook::run(webhook::Deps {
             store: store.clone(),
             config: live.subscribe(),
             client,
+            clock: webhook::Clock::default(),
             tracker: tracker.clone(),
             stop: stop.clone(),
         });
@@ -172,6 +173,7 @@ impl App {
         let deps = admin::Deps {
             sessions: sessions.clone(),
             scripts: scripts.clone(),
+            deliveries,
             store: store.clone(),
             config: live.subscribe(),
             stop: stop.clone(),

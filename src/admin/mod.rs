@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::script::Scripts;
 use crate::session::Sessions;
 use crate::store::{self, Store};
+use crate::webhook::Deliveries;
 
 /// The control socket's name in the data folder.
 pub const SOCKET: &str = "wharf.sock";
@@ -40,6 +41,8 @@ pub struct Deps {
     pub sessions: Sessions,
     /// The scripts.
     pub scripts: Scripts,
+    /// The deliveries.
+    pub deliveries: Deliveries,
     /// Keys, the outbox, send intents.
     pub store: Store,
     /// `[admin]`, the limit of accounts, declared webhooks: as they are in force.
@@ -96,6 +99,7 @@ pub fn serve(deps: Deps, doors: Doors) {
     let Deps {
         sessions,
         scripts,
+        deliveries,
         store,
         config,
         stop,
@@ -105,6 +109,7 @@ pub fn serve(deps: Deps, doors: Doors) {
     let context = server::Context {
         sessions,
         scripts,
+        deliveries,
         store,
         config: config.clone(),
         tracker: tracker.clone(),

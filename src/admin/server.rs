@@ -16,6 +16,7 @@
 //! | `GET /api/journal/last` | the control socket | `wharf record` |
 //! | `POST /api/scripts/{name}/repl` | the control socket | `wharf repl` |
 //! | `GET /api/outbox`, `/api/outbox/dead` | read | deliveries that wait, and those given up |
+//! | `GET /api/endpoints`, `POST /api/endpoints/{name}/enable` | read, admin | how endpoints stand; open one that answered 410 |
 //! | `GET, POST /api/keys`, `DELETE /api/keys/{id}` | the control socket | `wharf key` |
 //! | `GET /`, `/accounts/{id}`, `/scripts` | read, by a signed-in page | pages for people |
 //! | `POST /sign-in`, `/sign-out` | nothing; a page | |
@@ -46,6 +47,7 @@ use crate::config::Config;
 use crate::script::Scripts;
 use crate::session::Sessions;
 use crate::store::Store;
+use crate::webhook::Deliveries;
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 1 << 20;
@@ -54,6 +56,7 @@ const BODY: usize = 1 << 20;
 pub(super) struct Context {
     pub(super) sessions: Sessions,
     pub(super) scripts: Scripts,
+    pub(super) deliveries: Deliveries,
     pub(super) store: Store,
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) tracker: TaskTracker,
@@ -126,6 +129,13 @@ pub(super) fn routes() -> Vec<Route> {
         row(get.clone(), "/api/journal/last", Control, api::journal::last),
         row(get.clone(), "/api/outbox", read, api::outbox::waiting),
         row(get.clone(), "/api/outbox/dead", read, api::outbox::dead),
+        row(get.clone(), "/api/endpoints", read, api::endpoints::list),
+        row(
+            post.clone(),
+            "/api/endpoints/{name}/enable",
+            admin,
+            api::endpoints::enable,
+        ),
         row(get.clone(), "/api/keys", Control, api::keys::list),
         row(post.clone(), "/api/keys", Control, api::keys::make),
         row(delete, "/api/keys/{id}", Control, api::keys::revoke),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::event::{AccountId, Draft, Event};
 
 use super::accounts::AccountRecord;
+use super::endpoints::EndpointRecord;
 use super::intents::Intent;
 use super::jobs::{Job, NewJob};
 use super::keys::KeyRecord;
@@ -66,6 +67,8 @@ pub struct Batch {
     pub accounts: Vec<(AccountId, Option<AccountRecord>)>,
     /// What became of deliveries.
     pub outbox: Vec<OutboxChange>,
+    /// What is kept of endpoints, by name; `None` removes.
+    pub endpoints: Vec<(String, Option<EndpointRecord>)>,
     /// Keys of the admin by id; `None` removes.
     pub keys: Vec<(String, Option<KeyRecord>)>,
 }
@@ -88,6 +91,7 @@ impl Batch {
             && self.intents.is_empty()
             && self.accounts.is_empty()
             && self.outbox.is_empty()
+            && self.endpoints.is_empty()
             && self.keys.is_empty()
     }
 
@@ -112,6 +116,7 @@ impl Batch {
             + self.intents.len()
             + self.accounts.len() * 2
             + self.outbox.len() * 5
+            + self.endpoints.len()
             + self.keys.len()
             + 2
     }

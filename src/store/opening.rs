@@ -31,6 +31,7 @@ pub(super) fn start(dir: &Path, cache_bytes: u64, queue: mpsc::Receiver<Command>
         head: watch::Sender::new(head.offset),
         outbox: watch::Sender::new(0),
         jobs: watch::Sender::new(0),
+        full: watch::Sender::new(head.held.is_full()),
         durable_id: head.ids.last().into(),
         tail: Default::default(),
     });

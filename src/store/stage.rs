@@ -14,7 +14,8 @@ use super::disk::Disk;
 use super::ids::Ids;
 use super::journal::Numbered;
 use super::layout::{self, Table};
-use super::{Error, accounts, intents, jobs, journal, keys, kv, marks, outbox, record, runs};
+use super::outbox::Held;
+use super::{Error, accounts, endpoints, intents, jobs, journal, keys, kv, marks, outbox, record, runs};
 
 /// Rows to write; `None` deletes.
 pub(super) type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -28,6 +29,8 @@ pub(super) struct Head {
     pub(super) offset: u64,
     /// The last id.
     pub(super) ids: Ids,
+    /// How much the outbox holds.
+    pub(super) held: Held,
 }
 
 /// The head as it is kept: a ULID does not fit into a JSON number.
@@ -36,6 +39,8 @@ struct HeadRow {
     commit: u64,
     offset: u64,
     last_id: String,
+    #[serde(default)]
+    held: Option<Held>,
 }
 
 impl Head {
@@ -50,6 +55,10 @@ impl Head {
             commit: row.commit,
             offset: row.offset,
             ids: Ids::after(last),
+            held: match row.held {
+                Some(held) => held,
+                None => Held::count(disk)?,
+            },
         })
     }
 
@@ -61,6 +70,7 @@ impl Head {
                 commit: self.commit,
                 offset: self.offset,
                 last_id,
+                held: Some(self.held),
             },
         )
     }
@@ -92,6 +102,7 @@ pub(super) fn stage(disk: &Disk, group: &Rows, head: Head, batch: Batch, now: i6
     )?;
     keys::stage(&mut layer, batch.keys)?;
     kv::stage(&mut layer, batch.kv, now)?;
+    endpoints::stage(&mut layer, batch.endpoints)?;
     outbox::stage_changes(&mut layer, batch.outbox, now)?;
     jobs::stage(&mut layer, batch.jobs, &batch.jobs_done, now)?;
     let deliveries = outbox::stage_posts(&mut layer, batch.posts, now)?;

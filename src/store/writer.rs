@@ -270,6 +270,7 @@ impl Writer {
             self.next_step = self.next_step.min(Instant::now() + STEP);
         }
         *unpoisoned(self.shared.durable_id.lock()) = group.head.ids.last();
+        self.shared.note_held(group.head.held);
         if !group.events.is_empty() {
             self.shared.tail().push(group.events, group.event_bytes);
             self.shared.head.send_replace(group.head.offset);

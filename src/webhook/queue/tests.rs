@@ -4,7 +4,7 @@ use super::*;
 
 fn delivery(endpoint: &str, chat: &str, sequence: u64) -> Delivery {
     Delivery {
-        id: format!("dlv_{endpoint}_{sequence}"),
+        id: format!("dlv_{endpoint}_{sequence:08}"),
         endpoint: endpoint.to_owned(),
         sequence,
         chat_key: chat.to_owned(),
@@ -15,6 +15,7 @@ fn delivery(endpoint: &str, chat: &str, sequence: u64) -> Delivery {
         last_error: None,
         script: None,
         event_id: None,
+        size: 0,
     }
 }
 
@@ -206,6 +207,6 @@ fn what_could_not_be_read_is_owed() {
     }
     let (endpoint, after) = queue.short_of().unwrap();
     assert!(queue.short_of().is_none());
-    queue.owe(&endpoint, after.clone());
+    queue.owe(&endpoint, &after);
     assert_eq!(queue.short_of(), Some((endpoint, after)));
 }
