@@ -2,13 +2,9 @@
 //!
 //! In: the room's slots. Out: names for the store's retention, twice a minute: it works by the hour. Must not read events.
 
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
-
 use super::reload::Slots;
 use super::shared::Shared;
-
-const EVERY: Duration = Duration::from_secs(30);
+use std::sync::{Arc, PoisonError};
 
 /// Works until the host stops.
 pub(crate) async fn run(slots: Slots, shared: Arc<Shared>) {
@@ -27,7 +23,7 @@ pub(crate) async fn run(slots: Slots, shared: Arc<Shared>) {
         };
         shared.store.follow_readers(readers);
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(shared.times.readers) => {}
             () = shared.stop.cancelled() => return,
         }
     }

@@ -18,6 +18,8 @@ pub struct Times {
     /// Wait before what could not be read, watched or begun is tried again, and between two looks whether a watched folder
     /// is still the one that is watched.
     pub again: Duration,
+    /// How often the store is told which scripts are at work.
+    pub readers: Duration,
 }
 
 impl Default for Times {
@@ -29,6 +31,7 @@ impl Default for Times {
             last_words: Duration::from_secs(2),
             gate_grace: Duration::from_secs(5),
             again: Duration::from_secs(5),
+            readers: Duration::from_secs(30),
         }
     }
 }

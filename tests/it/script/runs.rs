@@ -358,9 +358,10 @@ async fn a_long_text_is_whole_for_a_handler_and_cut_in_what_it_posts_of_the_even
         end)",
     )])
     .await;
+    let mut outbox = bench.store.outbox_changed();
     let event = bench.message("a@c.us", &"ü".repeat(110_000)).await;
     bench.host.until_text("220000 true").await;
-    bench.until_finished("post").await;
+    outbox.changed().await.unwrap();
     let posts = bench.store.deliveries(10).await.unwrap();
     assert_eq!(posts.len(), 2);
     for post in posts {

@@ -1,11 +1,12 @@
 //! A script that is behind what the journal holds is moved forward, and is told what it missed.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::json;
-use wharf::store::{Limits, Options, Rounds, Store};
+use wharf::store::{Limits, Options, Rounds};
 
-use super::bench::Bench;
+use super::bench::{Bench, PATIENCE};
 use super::recorder::Recorder;
 
 const ANSWER: &str = "wharf.on('message', function(msg) msg:reply('re ' .. msg.body) end)
@@ -13,45 +14,62 @@ const ANSWER: &str = "wharf.on('message', function(msg) msg:reply('re ' .. msg.b
         wharf.account('sales'):send('owner@c.us', event.script .. ' missed ' .. event.count)
     end)";
 
-/// What a retention of the journal would do: takes the rows of these offsets away.
-fn forget(bench: &Bench, offsets: std::ops::Range<u64>) {
-    // As the store opens it.
-    let config = sled::Config::new()
-        .path(bench.dir.path().join("data/store"))
-        .segment_size(4 << 20);
-    let db = config.open().unwrap();
-    for offset in offsets {
-        let key: Vec<u8> = [b'j'].into_iter().chain(offset.to_be_bytes()).collect();
-        assert!(db.remove(key).unwrap().is_some(), "the journal has no row {offset}");
+/// A store whose rounds come at once.
+fn at_once() -> Options {
+    let soon = Duration::from_millis(20);
+    Options {
+        rounds: Rounds {
+            first: soon,
+            every: soon,
+            over: soon,
+        },
+        ..Options::default()
     }
-    db.flush().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_the_journal_does_not_hold_any_more_are_passed_and_told_of_once() {
-    let mut bench = Bench::with(&[("bot", ANSWER)]).await;
+    let mut bench = Bench::empty_on(&at_once());
+    bench.write("bot", ANSWER);
+    bench.start().await;
     bench.message("a@c.us", "0").await;
     bench.host.until_text("re 0").await;
+    bench.until_finished("bot").await;
     bench.stop().await;
+    let begin = *bench.store.head().borrow();
     for n in 1..6 {
         bench.message("a@c.us", &n.to_string()).await;
     }
-    bench.store.close().await.unwrap();
-    forget(&bench, 0..4);
-    bench.store = Store::open(&bench.dir.path().join("data"), 16 << 20).unwrap();
+    // For the journal the script is gone; all but the newest event is too much.
+    bench.store.follow_readers(HashMap::new());
+    bench.store.follow_limits(Limits {
+        bytes: 1,
+        ..Limits::default()
+    });
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    let passed = async {
+        while bench.store.first_offset() < begin + 4 {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, passed).await.unwrap();
+    bench.store.follow_limits(Limits::default());
     bench.host = Recorder::new(&bench.store);
     bench.start().await;
     bench.host.until_text("re 5").await;
-    bench.host.until_text("bot missed 3").await;
-    assert_eq!(bench.host.texts().len(), 3, "{:?}", bench.host.texts());
+    bench.host.until_text("bot missed 4").await;
+    assert_eq!(bench.host.texts().len(), 2, "{:?}", bench.host.texts());
     let told = bench.until_event("script.skipped", |_| true).await;
-    assert_eq!((&told.data["from"], &told.data["to"]), (&json!(1), &json!(3)));
+    assert_eq!(
+        (&told.data["from"], &told.data["to"]),
+        (&json!(begin), &json!(begin + 3))
+    );
     bench.until_finished("bot").await;
     bench.stop().await;
     bench.start().await;
     bench.message("a@c.us", "6").await;
     bench.host.until_text("re 6").await;
-    let events = bench.store.events(4, 100).await.unwrap();
+    let events = bench.store.events(begin + 4, 100).await.unwrap();
     let skipped = events
         .iter()
         .filter(|(_, event)| event.event.to_string() == "script.skipped");
@@ -60,22 +78,15 @@ async fn events_that_the_journal_does_not_hold_any_more_are_passed_and_told_of_o
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_script_is_passed_by_a_journal_over_its_limit_and_goes_on_behind_the_gap() {
-    let soon = Duration::from_millis(20);
-    let mut bench = Bench::empty_on(&Options {
-        rounds: Rounds {
-            first: soon,
-            every: soon,
-            over: soon,
-        },
-        ..Options::default()
-    });
+    let mut bench = Bench::empty_on(&at_once());
+    bench.times.readers = Duration::from_millis(20);
     bench.write(
         "bad",
         "wharf.on('message', { match = 'loop' }, function() while true do end end)",
     );
     bench.write(
         "good",
-        "wharf.on('message', function(msg) msg:reply('good ' .. msg.body:sub(1, 5)) end)",
+        "wharf.on('message', function(msg) msg:reply('good ' .. msg.body:sub(1, 3)) end)",
     );
     bench.start().await;
     for chat in 0..10 {
@@ -107,7 +118,7 @@ async fn a_suspended_script_is_passed_by_a_journal_over_its_limit_and_goes_on_be
 
     bench.write(
         "bad",
-        "wharf.on('message', function(msg) msg:reply('bad ' .. msg.body:sub(1, 5)) end)",
+        "wharf.on('message', function(msg) msg:reply('bad ' .. msg.body:sub(1, 3)) end)",
     );
     bench.message("a@c.us", "200").await;
     bench.host.until_text("bad 200").await;
