@@ -117,6 +117,9 @@ impl Dispatch {
         let Some(runner) = self.slot.runner().await else {
             return Tried::AT_ONCE;
         };
+        if self.was_passed(offset).await {
+            return Tried::Finished;
+        }
         so_far.begun |= so_far.tries > 0;
         if !so_far.begun && offset < self.began {
             match self.has_intents(event).await {

@@ -15,6 +15,18 @@ use crate::store::{Batch, FailedRun, NewEvent};
 const FORGOTTEN: usize = 128;
 
 impl Dispatch {
+    /// Whether the journal has let go of an event while it waited here, because the script was suspended. The store has told
+    /// of it then.
+    pub(super) async fn was_passed(&self, offset: u64) -> bool {
+        if offset >= self.shared.store.first_offset() {
+            return false;
+        }
+        if let Ok(Some(kept)) = self.shared.store.position(&self.slot.name).await {
+            self.slot.advance(|position| position.merge(&kept));
+        }
+        self.slot.is_finished(offset)
+    }
+
     /// Passes the events from `from` up to, not with, `to`, which are gone; tells of those that the script has not finished.
     pub(super) async fn skip(&self, from: u64, to: u64, failed: &mut HashMap<u64, FailedRun>) {
         // What the store has passed by itself, it has told.
