@@ -97,7 +97,10 @@ async fn journal(store: &Store, writers: u64, each: u64) -> Result<(f64, f64)> {
     let took = start.elapsed().as_secs_f64();
     stop.cancel();
     counting.await?;
-    Ok(((writers * each) as f64 / took, groups.load(Ordering::Relaxed) as f64 / took))
+    Ok((
+        (writers * each) as f64 / took,
+        groups.load(Ordering::Relaxed) as f64 / took,
+    ))
 }
 
 fn post(n: u64) -> Post {
