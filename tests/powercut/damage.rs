@@ -48,7 +48,7 @@ fn a_changed_byte_in_the_database_is_refused_or_harmless() {
     assert!(status.success(), "{status}: {said}");
     let count = |outcome: &str| outcomes.get(outcome).map_or(0, Vec::len);
     assert_eq!(count("older"), 0, "silently: {outcomes:#?}");
-    assert!(count("wrong") * UNNOTICED <= flips, "silently: {outcomes:#?}");
+    assert!(count("unnoticed") * UNNOTICED <= flips, "silently: {outcomes:#?}");
     assert_eq!(outcomes.values().map(Vec::len).sum::<usize>(), flips, "{said}");
     assert!(count("refused") > 0, "no byte mattered: {}", figures.join(", "));
     let refused = outcomes["refused"].iter();
@@ -91,19 +91,23 @@ async fn look(folder: &Path, promised: &Promised) -> String {
         Err(error) => return format!("refused: {error}"),
     };
     let found = oracle::look(&store, promised).await;
-    let outcome = match found {
-        Ok(_) => "whole: ".to_owned(),
+    let is_older = found.is_err() && oracle::look(&store, &Promised::default()).await.is_ok();
+    let closed = store
+        .close()
+        .await
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default();
+    match found {
+        Ok(_) => format!("whole: {closed}"),
         Err(why) if why.contains("damaged") => format!("refused in part: {why}"),
-        Err(why) => match oracle::look(&store, &Promised::default()).await {
-            Ok(_) => format!("older: {why}"),
-            Err(why) => format!("wrong: {why}"),
+        Err(why) if is_older => format!("older: {why}"),
+        // As the host does after an unclean end, and `wharf doctor` whenever it is asked.
+        Err(why) => match wharf::store::check(folder, 1 << 24) {
+            Ok(checked) if checked.found == 0 => format!("unnoticed: {why}"),
+            _ => format!("found by a check: {why}"),
         },
-    };
-    let closed = store.close().await;
-    format!(
-        "{outcome} {}",
-        closed.err().map(|error| error.to_string()).unwrap_or_default()
-    )
+    }
 }
 
 /// Changes one bit of a page that is not empty.
