@@ -54,6 +54,7 @@ fuzz: system rust
 
 bench: system rust library
 	$(CARGO) bench --locked --bench store
+	$(CARGO) bench --locked --bench deliveries
 	$(CARGO) bench --locked --bench scripts
 	$(CARGO) bench --locked --bench path
 
@@ -61,18 +62,19 @@ bench: system rust library
 docs: system rust
 	WHARF_WRITE_DOCS=1 $(CARGO) test --locked --quiet --test it -- --exact docs::the_reference_of_the_scripting_guide_is_that_of_the_program
 
-# The browser, a C++ compiler for Luau, Node for the in-page library, curl for rustup.
+# The browser, a C++ compiler for Luau, Node for the in-page library, curl for rustup, Python for the tests of signatures.
 PACKAGES := curl:curl ca-certificates:/etc/ssl/certs/ca-certificates.crt \
             chromium:/usr/lib/chromium/chromium \
             chromium-headless-shell:/usr/lib/chromium/chromium-headless-shell \
             g++:/usr/bin/g++ \
-            nodejs:node npm:npm
+            nodejs:node npm:npm \
+            python3-venv:/usr/lib/python3*/ensurepip/__main__.py
 
 system:
 	@missing=""; \
 	for pair in $(PACKAGES); do \
 	  name=$${pair%%:*}; probe=$${pair#*:}; \
-	  command -v "$$probe" >/dev/null 2>&1 || [ -e "$$probe" ] || missing="$$missing $$name"; \
+	  command -v "$$probe" >/dev/null 2>&1 || compgen -G "$$probe" >/dev/null || missing="$$missing $$name"; \
 	done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

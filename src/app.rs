@@ -173,10 +173,11 @@ impl App {
         })
         .await?;
         *kept = Some(scripts.clone());
-        webhook::run(webhook::Deps {
+        let deliveries = webhook::run(webhook::Deps {
             store: store.clone(),
             config: live.subscribe(),
             client,
+            clock: webhook::Clock::default(),
             tracker: tracker.clone(),
             stop: stop.clone(),
         });
@@ -186,6 +187,7 @@ impl App {
             backups,
             sessions: sessions.clone(),
             scripts: scripts.clone(),
+            deliveries,
             store: store.clone(),
             config: live.subscribe(),
             stop: stop.clone(),

@@ -195,10 +195,15 @@ pub const EVENTS: &[Named] = &[
     ),
     named(
         "delivery.dead",
-        "a delivery was given up",
-        &["endpoint", "delivery", "reason"],
+        "a delivery was given up, or `count` of one endpoint at once, of which `delivery` is the oldest",
+        &["endpoint", "delivery", "reason", "count"],
     ),
     named("endpoint.disabled", "an endpoint answered 410", &["endpoint", "reason"]),
+    named(
+        "host.clock",
+        "the machine's clock was set by more than 30 s, back if `jump_ms` is negative",
+        &["jump_ms"],
+    ),
     named("config.changed", "a new configuration is in force", &["sections"]),
 ];
 

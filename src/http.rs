@@ -7,9 +7,11 @@
 
 mod address;
 mod error;
+mod resolve;
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,15 +19,18 @@ use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 pub use error::Error;
-use error::{Refused, causes, sorted};
+use error::{causes, sorted};
+use resolve::{Guard, Lookup};
 
-use crate::config::resolved::Egress;
+use crate::config::resolved::{Ca, Egress};
 
 /// Time to reach the other side, TLS included. From the table of delivery numbers: 5 s each for TCP and TLS.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// Clients with certificates of their own that are kept; one more, and all are built anew when they are used.
+const TRUSTING: usize = 64;
 
 /// Idle connections that are kept per host, so that a receiver that is busy is not dialled for each delivery.
 const IDLE_PER_HOST: usize = 8;
@@ -39,6 +44,9 @@ pub struct Client {
 struct Inner {
     http: reqwest::Client,
     allow: Arc<[IpNet]>,
+    lookup: Lookup,
+    /// Clients that trust further certificates, by these; connections are not shared between them.
+    trusting: Mutex<HashMap<Arc<[u8]>, reqwest::Client>>,
 }
 
 /// What to ask for, and how much it may cost.
@@ -91,7 +99,15 @@ impl Client {
     /// when it is used, with a warning here.
     pub fn new(egress: &Egress) -> Result<Self, Error> {
         Ok(Self {
-            inner: Arc::new(ArcSwap::from_pointee(Inner::new(egress)?)),
+            inner: Arc::new(ArcSwap::from_pointee(Inner::new(egress, resolve::system())?)),
+        })
+    }
+
+    /// The same with another look-up of names.
+    #[cfg(test)]
+    fn with_lookup(egress: &Egress, lookup: Lookup) -> Result<Self, Error> {
+        Ok(Self {
+            inner: Arc::new(ArcSwap::from_pointee(Inner::new(egress, lookup)?)),
         })
     }
 
@@ -102,8 +118,9 @@ impl Client {
     ///
     /// As for [`Client::new`]; the old rules then stay.
     pub fn follow(&self, egress: &Egress) -> Result<(), Error> {
-        if *self.inner.load().allow != *egress.allow {
-            self.inner.store(Arc::new(Inner::new(egress)?));
+        let now = self.inner.load();
+        if *now.allow != *egress.allow {
+            self.inner.store(Arc::new(Inner::new(egress, Arc::clone(&now.lookup))?));
         }
         Ok(())
     }
@@ -117,6 +134,17 @@ impl Client {
         self.send(Method::POST, request).await
     }
 
+    /// Sends a POST to a place whose certificate may also be signed by one of `ca`.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Error`]. An answer with any status is not an error.
+    pub async fn post_trusting(&self, request: Request, ca: Option<&Ca>) -> Result<Response, Error> {
+        let inner = self.inner.load_full();
+        let http = ca.map_or_else(|| Ok(inner.http.clone()), |ca| inner.trusting(ca))?;
+        exchange(http, &inner.allow, Method::POST, request).await
+    }
+
     /// Sends a request of any method.
     ///
     /// # Errors
@@ -124,61 +152,91 @@ impl Client {
     /// Every [`Error`] but `Build`. An answer with any status is not an error.
     pub async fn send(&self, method: Method, request: Request) -> Result<Response, Error> {
         let inner = self.inner.load_full();
-        let url = checked(&request.url, &inner.allow)?;
-        let mut headers = HeaderMap::with_capacity(request.headers.len());
-        for (name, value) in &request.headers {
-            let bad = || Error::Header(name.clone());
-            let name = HeaderName::try_from(name.as_str()).map_err(|_| bad())?;
-            headers.insert(name, HeaderValue::try_from(value.as_str()).map_err(|_| bad())?);
-        }
-        let exchange = async {
-            let builder = inner.http.request(method, url).headers(headers).body(request.body);
-            let mut answer = builder.send().await.map_err(|error| sorted(&error))?;
-            let (mut body, mut cut) = (Vec::new(), false);
-            while let Some(piece) = answer.chunk().await.map_err(|error| sorted(&error))? {
-                let room = request.response_limit - body.len();
-                body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
-                if piece.len() > room {
-                    cut = true;
-                    break;
-                }
-            }
-            let (status, headers) = (answer.status().as_u16(), std::mem::take(answer.headers_mut()));
-            Ok(Response {
-                status,
-                headers,
-                body: body.into(),
-                cut,
-            })
-        };
-        tokio::time::timeout(request.timeout, exchange)
-            .await
-            .unwrap_or(Err(Error::Timeout))
+        exchange(inner.http.clone(), &inner.allow, method, request).await
     }
 }
 
+async fn exchange(http: reqwest::Client, allow: &[IpNet], method: Method, request: Request) -> Result<Response, Error> {
+    let url = checked(&request.url, allow)?;
+    let mut headers = HeaderMap::with_capacity(request.headers.len());
+    for (name, value) in &request.headers {
+        let bad = || Error::Header(name.clone());
+        let name = HeaderName::try_from(name.as_str()).map_err(|_| bad())?;
+        headers.insert(name, HeaderValue::try_from(value.as_str()).map_err(|_| bad())?);
+    }
+    let exchange = async {
+        let builder = http.request(method, url).headers(headers).body(request.body);
+        let mut answer = builder.send().await.map_err(|error| sorted(&error))?;
+        let (mut body, mut cut) = (Vec::new(), false);
+        while let Some(piece) = answer.chunk().await.map_err(|error| sorted(&error))? {
+            let room = request.response_limit - body.len();
+            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+            if piece.len() > room {
+                cut = true;
+                break;
+            }
+        }
+        let (status, headers) = (answer.status().as_u16(), std::mem::take(answer.headers_mut()));
+        Ok(Response {
+            status,
+            headers,
+            body: body.into(),
+            cut,
+        })
+    };
+    tokio::time::timeout(request.timeout, exchange)
+        .await
+        .unwrap_or(Err(Error::Timeout))
+}
+
 impl Inner {
-    fn new(egress: &Egress) -> Result<Self, Error> {
+    fn new(egress: &Egress, lookup: Lookup) -> Result<Self, Error> {
         // Fails only if a provider is installed already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let allow: Arc<[IpNet]> = egress.allow.clone().into();
-        let http = match builder(&allow).build() {
+        let http = match builder(&allow, &lookup).build() {
             Ok(http) => http,
             Err(error) => {
                 tracing::warn!(
                     error = %causes(&error),
                     "no CA certificates: https addresses cannot be reached until the package ca-certificates is installed"
                 );
-                let without = builder(&allow).tls_certs_only([]).build();
+                let without = builder(&allow, &lookup).tls_certs_only([]).build();
                 without.map_err(|error| Error::Build(causes(&error)))?
             }
         };
-        Ok(Self { http, allow })
+        Ok(Self {
+            http,
+            allow,
+            lookup,
+            trusting: Mutex::default(),
+        })
+    }
+
+    /// The client that trusts these certificates as well.
+    fn trusting(&self, ca: &Ca) -> Result<reqwest::Client, Error> {
+        let mut kept = self.trusting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(http) = kept.get(&ca.pem) {
+            return Ok(http.clone());
+        }
+        let failed = |error: reqwest::Error| Error::Build(causes(&error));
+        let certificates = reqwest::Certificate::from_pem_bundle(&ca.pem).map_err(failed)?;
+        let both = builder(&self.allow, &self.lookup).tls_certs_merge(certificates.clone());
+        // Without the system's certificates, these alone are trusted.
+        let http = both.build().or_else(|_| {
+            let alone = builder(&self.allow, &self.lookup).tls_certs_only(certificates);
+            alone.build().map_err(failed)
+        })?;
+        if kept.len() >= TRUSTING {
+            kept.clear();
+        }
+        kept.insert(Arc::clone(&ca.pem), http.clone());
+        Ok(http)
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the client that the ban points to")]
-fn builder(allow: &Arc<[IpNet]>) -> reqwest::ClientBuilder {
+fn builder(allow: &Arc<[IpNet]>, lookup: &Lookup) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -187,35 +245,10 @@ fn builder(allow: &Arc<[IpNet]>) -> reqwest::ClientBuilder {
         .no_proxy()
         .dns_resolver(Guard {
             allow: Arc::clone(allow),
+            lookup: Arc::clone(lookup),
         })
         .connect_timeout(CONNECT)
         .pool_max_idle_per_host(IDLE_PER_HOST)
-}
-
-/// The resolver that hands only allowed addresses to the connector.
-struct Guard {
-    allow: Arc<[IpNet]>,
-}
-
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let allow = Arc::clone(&self.allow);
-        Box::pin(async move {
-            let all: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<SocketAddr> = all
-                .iter()
-                .copied()
-                .filter(|at| address::is_allowed(at.ip(), &allow))
-                .collect();
-            if allowed.is_empty() && !all.is_empty() {
-                let found = all.iter().map(|at| at.ip().to_string()).collect::<Vec<_>>().join(", ");
-                let why = format!("`{}` is {found}, which [egress] allow does not name", name.as_str());
-                return Err(Refused(why).into());
-            }
-            let addresses: Addrs = Box::new(allowed.into_iter());
-            Ok(addresses)
-        })
-    }
 }
 
 /// Reads a URL and checks what the resolver would not see: the scheme, and an address in the place of a name.
@@ -254,129 +287,4 @@ pub fn check_url(text: &str) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn egress(ranges: &[&str]) -> Egress {
-        Egress {
-            allow: ranges.iter().map(|range| range.parse().unwrap()).collect(),
-        }
-    }
-
-    fn to(url: &str) -> Request {
-        Request {
-            url: url.to_owned(),
-            headers: Vec::new(),
-            body: Bytes::new(),
-            timeout: Duration::from_secs(10),
-            response_limit: 4,
-        }
-    }
-
-    /// A listener that answers every connection with the same bytes and counts them.
-    async fn listener(answer: &'static str) -> (u16, Arc<std::sync::atomic::AtomicUsize>, tokio::task::JoinHandle<()>) {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = socket.local_addr().unwrap().port();
-        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let counted = Arc::clone(&count);
-        let task = tokio_util::task::TaskTracker::new().spawn(async move {
-            while let Ok((mut connection, _)) = socket.accept().await {
-                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                let mut head = [0; 4096];
-                drop(connection.read(&mut head).await);
-                drop(connection.write_all(answer.as_bytes()).await);
-            }
-        });
-        (port, count, task)
-    }
-
-    #[tokio::test]
-    async fn an_answer_is_read_up_to_its_limit() {
-        let (port, _, task) = listener("HTTP/1.1 418 x\r\ncontent-length: 6\r\nx-a: b\r\n\r\nabcdef").await;
-        let client = Client::new(&egress(&["127.0.0.1/32"])).unwrap();
-        let answer = client.post(to(&format!("http://127.0.0.1:{port}/"))).await.unwrap();
-        assert_eq!((answer.status, &answer.body[..], answer.cut), (418, &b"abcd"[..], true));
-        assert_eq!(answer.headers["x-a"], "b");
-        task.abort();
-    }
-
-    #[tokio::test]
-    async fn a_redirect_is_not_followed() {
-        let (port, count, task) =
-            listener("HTTP/1.1 302 x\r\nlocation: /other\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
-        let client = Client::new(&egress(&["127.0.0.1/32"])).unwrap();
-        let answer = client.post(to(&format!("http://127.0.0.1:{port}/"))).await.unwrap();
-        assert_eq!(answer.status, 302);
-        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 1);
-        task.abort();
-    }
-
-    #[tokio::test]
-    async fn blocked_places_are_never_dialled_by_address_or_by_name() {
-        let (port, count, task) = listener("HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n").await;
-        let client = Client::new(&egress(&[])).unwrap();
-        for host in [
-            "127.0.0.1",
-            "localhost",
-            "2130706433",
-            "0x7f.1",
-            "[::1]",
-            "[::ffff:127.0.0.1]",
-            "0.0.0.0",
-        ] {
-            let error = client.post(to(&format!("http://{host}:{port}/"))).await.unwrap_err();
-            assert!(matches!(error, Error::Blocked(_)), "{host}: {error:?}");
-            assert_eq!(error.to_string(), "blocked", "it tells the outside no more");
-        }
-        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 0);
-        task.abort();
-    }
-
-    #[tokio::test]
-    async fn a_changed_egress_is_in_force_for_every_handle() {
-        let (port, _, task) = listener("HTTP/1.1 200 x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
-        let client = Client::new(&egress(&[])).unwrap();
-        let other = client.clone();
-        client.follow(&egress(&["127.0.0.0/8"])).unwrap();
-        assert_eq!(
-            other
-                .post(to(&format!("http://localhost:{port}/")))
-                .await
-                .unwrap()
-                .status,
-            200
-        );
-        client.follow(&egress(&[])).unwrap();
-        assert!(other.post(to(&format!("http://localhost:{port}/"))).await.is_err());
-        task.abort();
-    }
-
-    #[tokio::test]
-    async fn errors_are_told_apart() {
-        let client = Client::new(&egress(&["127.0.0.1/32"])).unwrap();
-        for url in ["file:///etc/passwd", "ftp://x/", "not a url", "/path"] {
-            assert!(matches!(client.post(to(url)).await, Err(Error::Url(_))), "{url}");
-        }
-        let (port, _, task) = listener("").await;
-        let cut = client.post(to(&format!("http://127.0.0.1:{port}/"))).await.unwrap_err();
-        assert!(matches!(cut, Error::Cut(_)), "{cut:?}");
-        task.abort();
-        let free = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let refused = client.post(to(&format!("http://127.0.0.1:{free}/"))).await.unwrap_err();
-        assert!(matches!(refused, Error::Cut(_)), "{refused:?}");
-        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut request = to(&format!("http://{}/", silent.local_addr().unwrap()));
-        request.timeout = Duration::from_millis(50);
-        assert!(matches!(client.post(request).await, Err(Error::Timeout)));
-        let header = Request {
-            headers: vec![("a b".to_owned(), "c".to_owned())],
-            ..to("http://127.0.0.1/")
-        };
-        assert!(matches!(client.post(header).await, Err(Error::Header(_))));
-    }
-}
+mod tests;

@@ -32,6 +32,7 @@ use crate::script::Scripts;
 use crate::session::Sessions;
 use crate::store::backup::Backups;
 use crate::store::{self, Store};
+use crate::webhook::Deliveries;
 
 /// The control socket's name in the data folder.
 pub const SOCKET: &str = "wharf.sock";
@@ -42,6 +43,8 @@ pub struct Deps {
     pub sessions: Sessions,
     /// The scripts.
     pub scripts: Scripts,
+    /// The deliveries.
+    pub deliveries: Deliveries,
     /// Keys, the outbox, send intents.
     pub store: Store,
     /// The store's backups.
@@ -100,6 +103,7 @@ pub fn serve(deps: Deps, doors: Doors) {
     let Deps {
         sessions,
         scripts,
+        deliveries,
         store,
         backups,
         config,
@@ -110,6 +114,7 @@ pub fn serve(deps: Deps, doors: Doors) {
     let context = server::Context {
         sessions,
         scripts,
+        deliveries,
         store,
         backups,
         config: config.clone(),

@@ -20,6 +20,7 @@
 //! | `POST /api/events/replay` | admin | events of the past as deliveries |
 //! | `POST /api/outbox/dead/replay`, `/api/outbox/dead/{id}/replay` | admin | dead letters wait again |
 //! | `GET /api/outbox`, `/api/outbox/dead` | read | deliveries that wait, and those given up |
+//! | `GET /api/endpoints`, `POST /api/endpoints/{name}/enable` | read, admin | how endpoints stand; open one that answered 410 |
 //! | `GET, POST /api/keys`, `DELETE /api/keys/{id}` | the control socket | `wharf key` |
 //! | `GET /`, `/accounts/{id}`, `/scripts` | read, by a signed-in page | pages for people |
 //! | `POST /sign-in`, `/sign-out` | nothing; a page | |
@@ -52,6 +53,7 @@ use crate::script::Scripts;
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::backup::Backups;
+use crate::webhook::Deliveries;
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 1 << 20;
@@ -60,6 +62,7 @@ const BODY: usize = 1 << 20;
 pub(super) struct Context {
     pub(super) sessions: Sessions,
     pub(super) scripts: Scripts,
+    pub(super) deliveries: Deliveries,
     pub(super) store: Store,
     pub(super) backups: Backups,
     pub(super) config: watch::Receiver<Arc<Config>>,
@@ -143,6 +146,13 @@ pub(super) fn routes() -> Vec<Route> {
         row(post.clone(), "/api/backup", Control, api::store::back_up),
         row(post.clone(), "/api/outbox/dead/replay", admin, api::replay::letters),
         row(post.clone(), "/api/outbox/dead/{id}/replay", admin, api::replay::letter),
+        row(get.clone(), "/api/endpoints", read, api::endpoints::list),
+        row(
+            post.clone(),
+            "/api/endpoints/{name}/enable",
+            admin,
+            api::endpoints::enable,
+        ),
         row(get.clone(), "/api/keys", Control, api::keys::list),
         row(post.clone(), "/api/keys", Control, api::keys::make),
         row(delete, "/api/keys/{id}", Control, api::keys::revoke),

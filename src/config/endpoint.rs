@@ -3,14 +3,18 @@
 //! In: layers, the strongest first. Out: endpoints and declared accounts. Must not leave anything to be found out by a delivery.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use hyper::header::{HeaderName, HeaderValue};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use toml::Spanned;
 
 use super::Error;
 use super::file;
 use super::resolve::{Layer, is_http, kind, own_pacing};
-use super::resolved::{Account, Endpoint, Secret, Webhooks};
+use super::resolved::{Account, Ca, Endpoint, Ordering, Rate, Secret, Webhooks};
 use super::value::{SecretText, Span};
 use crate::event::AccountId;
 
@@ -38,19 +42,29 @@ const RESERVED: [&str; 9] = [
 /// A value in the strongest layer that has it, with that layer.
 type Found<'a, T> = Option<(&'a Layer, &'a Spanned<T>)>;
 
-pub(super) fn endpoints(layers: &[Layer], webhooks: &Webhooks) -> Result<BTreeMap<String, Endpoint>, Error> {
+/// The endpoints; a relative path of theirs starts where `at` says.
+pub(super) fn endpoints(
+    layers: &[Layer],
+    webhooks: &Webhooks,
+    at: &dyn Fn(&Path) -> PathBuf,
+) -> Result<BTreeMap<String, Endpoint>, Error> {
     let names: BTreeSet<&String> = layers.iter().flat_map(|layer| layer.file.endpoint.keys()).collect();
     let all = names.into_iter().map(|name| {
         let tables: Vec<(&Layer, &Spanned<file::Endpoint>)> = layers
             .iter()
             .filter_map(|layer| Some((layer, layer.file.endpoint.get(name)?)))
             .collect();
-        Ok((name.clone(), endpoint(name, &tables, webhooks)?))
+        Ok((name.clone(), endpoint(name, &tables, webhooks, at)?))
     });
     all.collect()
 }
 
-fn endpoint(name: &str, tables: &[(&Layer, &Spanned<file::Endpoint>)], webhooks: &Webhooks) -> Result<Endpoint, Error> {
+fn endpoint(
+    name: &str,
+    tables: &[(&Layer, &Spanned<file::Endpoint>)],
+    webhooks: &Webhooks,
+    at: &dyn Fn(&Path) -> PathBuf,
+) -> Result<Endpoint, Error> {
     let Some((layer, url)) = found(tables, |table| table.get_ref().url.as_ref()) else {
         let (layer, table) = tables[0];
         let message = format!("[endpoint.{name}] has no `url`: say where it delivers, or remove the table");
@@ -68,6 +82,9 @@ fn endpoint(name: &str, tables: &[(&Layer, &Spanned<file::Endpoint>)], webhooks:
         return Err(layer.refuse(bad, "at least 1 request at a time"));
     }
     let secret = found(tables, |table| table.get_ref().secret.as_ref());
+    let rate = found(tables, |table| table.get_ref().rate.as_ref());
+    let ordering = tables.iter().find_map(|(_, table)| table.get_ref().ordering);
+    let ca = found(tables, |table| table.get_ref().ca.as_ref());
     let mut headers = BTreeMap::new();
     for (layer, table) in tables.iter().rev() {
         for (name, text) in &table.get_ref().headers {
@@ -81,7 +98,39 @@ fn endpoint(name: &str, tables: &[(&Layer, &Spanned<file::Endpoint>)], webhooks:
         headers,
         timeout: timeout.map_or(webhooks.timeout, |(_, span)| span.get_ref().0),
         in_flight: in_flight.map_or(8, |(_, n)| *n.get_ref()),
+        rate: rate.map(|(_, rate)| Rate {
+            count: rate.get_ref().0,
+            per: rate.get_ref().1,
+        }),
+        ordering: match ordering {
+            Some(file::Ordering::Strict) => Ordering::Strict,
+            Some(file::Ordering::Chat) | None => Ordering::Chat,
+        },
+        ca: ca.map(|(layer, path)| certificates(layer, path, at)).transpose()?,
     })
+}
+
+/// A file that is missing, or holds no certificate, would make every delivery fail later.
+fn certificates(layer: &Layer, written: &Spanned<PathBuf>, at: &dyn Fn(&Path) -> PathBuf) -> Result<Ca, Error> {
+    let path = at(written.get_ref());
+    let refuse = |what: String| {
+        let message = format!(
+            "{what}: `ca` is the path of a PEM file with the certificates to trust ({})",
+            path.display()
+        );
+        layer.refuse(written, message)
+    };
+    let pem = std::fs::read(&path).map_err(|error| refuse(format!("cannot read the file: {error}")))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| refuse(format!("the file is not PEM: {error}")))?;
+        let added = roots.add(certificate);
+        added.map_err(|error| refuse(format!("a certificate in the file cannot be used: {error}")))?;
+    }
+    if roots.is_empty() {
+        return Err(refuse("there is no certificate in the file".to_owned()));
+    }
+    Ok(Ca { path, pem: pem.into() })
 }
 
 fn found<'a, T, V>(tables: &[(&'a Layer, &'a T)], key: impl Fn(&'a T) -> Option<&'a Spanned<V>>) -> Found<'a, V> {

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::value::{SecretText, Size, Span};
+use super::value::{Rate, SecretText, Size, Span};
 use super::{Error, Place};
 use crate::event::AccountId;
 
@@ -152,6 +152,16 @@ pub(super) struct Endpoint {
     pub(super) headers: BTreeMap<String, Spanned<SecretText>>,
     pub(super) timeout: Option<Spanned<Span>>,
     pub(super) in_flight: Option<Spanned<usize>>,
+    pub(super) rate: Option<Spanned<Rate>>,
+    pub(super) ordering: Option<Ordering>,
+    pub(super) ca: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Ordering {
+    Chat,
+    Strict,
 }
 
 #[derive(Debug, Default, Deserialize)]

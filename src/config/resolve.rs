@@ -152,7 +152,7 @@ pub(super) fn resolve(layers: &[Layer], base: &Path) -> Result<Config, Error> {
         scripts: scripts(layers, &at, enabled)?,
         plugins: plugins.collect(),
         script: tables(layers, |file| &file.script),
-        endpoint: endpoint::endpoints(layers, &webhooks)?,
+        endpoint: endpoint::endpoints(layers, &webhooks, &at)?,
         egress: Egress {
             allow: pick!(layers, egress.allow).1.clone(),
         },

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -248,6 +249,46 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// Requests at a time.
     pub in_flight: usize,
+    /// How many deliveries it gets in a time; `None`: as many as it takes.
+    pub rate: Option<Rate>,
+    /// What a delivery that failed means for those after it.
+    pub ordering: Ordering,
+    /// Certificates that it may be signed by, beside those that the system trusts.
+    pub ca: Option<Ca>,
+}
+
+/// A number of deliveries in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// At least 1.
+    pub count: u32,
+    /// A second, a minute or an hour.
+    pub per: Duration,
+}
+
+/// In which order deliveries of one chat go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ordering {
+    /// First attempts in order; one that failed stands aside.
+    #[default]
+    Chat,
+    /// One that failed holds up those after it in its chat, until it is delivered or given up.
+    Strict,
+}
+
+/// Certificates of a file, as they were when the configuration was read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ca {
+    /// The file.
+    pub path: PathBuf,
+    /// Its content: at least one certificate in PEM.
+    pub pem: Arc<[u8]>,
+}
+
+impl fmt::Debug for Ca {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())
+    }
 }
 
 /// Delivery, for all endpoints.

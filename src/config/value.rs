@@ -20,6 +20,10 @@ pub(super) struct Span(pub(super) Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub(super) u64);
 
+/// A rate such as `"50/s"`: how many, and in which time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rate(pub(super) u32, pub(super) Duration);
+
 /// A secret as written: literal, `env:NAME` or `file:/path`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -127,6 +131,35 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// Reads `"50/s"`, `"100/m"`, `"1000/h"`.
+fn parse_rate(text: &str) -> Option<Rate> {
+    let (count, unit) = text.split_once('/')?;
+    let count = count.trim().parse().ok().filter(|count| *count > 0)?;
+    let seconds = match unit.trim() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return None,
+    };
+    Some(Rate(count, Duration::from_secs(seconds)))
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Rate;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a rate such as \"50/s\", \"100/m\" or \"1000/h\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Rate, E> {
+                parse_rate(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        from.deserialize_str(Text)
+    }
+}
+
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Text;
@@ -156,6 +189,11 @@ mod tests {
         assert_eq!(parse_duration("3d"), Some(Duration::from_secs(259_200)));
         for wrong in ["", "5", "s", "5 weeks", "-3s", "1e9999s"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse_rate("50/s"), Some(Rate(50, Duration::from_secs(1))));
+        assert_eq!(parse_rate("100 / m"), Some(Rate(100, Duration::from_secs(60))));
+        for wrong in ["", "50", "0/s", "-1/s", "1.5/s", "5/d", "/s"] {
+            assert_eq!(parse_rate(wrong), None, "{wrong}");
         }
         assert_eq!(with_unit("64MiB", SIZES), Some(64 << 20));
         assert_eq!(with_unit("10MB", SIZES), Some(10_000_000));

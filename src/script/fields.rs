@@ -94,6 +94,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("endpoint", "string"),
     ("delivery", "string"),
     ("sections", "{ string }"),
+    ("jump_ms", "number"),
 ];
 
 /// Fields whose type in one event is not that of their name.

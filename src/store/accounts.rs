@@ -57,16 +57,16 @@ pub struct Webhook {
 }
 
 /// A secret as it lies in the store.
-mod plain {
+pub(super) mod plain {
     use serde::{Deserialize, Deserializer, Serializer};
 
     use crate::config::Secret;
 
-    pub(super) fn serialize<S: Serializer>(secret: &Secret, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::store) fn serialize<S: Serializer>(secret: &Secret, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(secret.reveal())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+    pub(in crate::store) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
         String::deserialize(from).map(Secret::new)
     }
 }

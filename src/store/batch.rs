@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::event::{AccountId, Draft, Event};
 
 use super::accounts::AccountRecord;
+use super::endpoints::EndpointRecord;
 use super::intents::Intent;
 use super::jobs::{Job, NewJob};
 use super::keys::KeyRecord;
@@ -69,6 +70,8 @@ pub struct Batch {
     pub outbox: Vec<OutboxChange>,
     /// Deliveries to make once more. By [`super::Store::replay`], which also tells the dispatcher.
     pub replays: Vec<Replay>,
+    /// What is kept of endpoints, by name; `None` removes.
+    pub endpoints: Vec<(String, Option<EndpointRecord>)>,
     /// Keys of the admin by id; `None` removes.
     pub keys: Vec<(String, Option<KeyRecord>)>,
 }
@@ -92,6 +95,7 @@ impl Batch {
             && self.accounts.is_empty()
             && self.outbox.is_empty()
             && self.replays.is_empty()
+            && self.endpoints.is_empty()
             && self.keys.is_empty()
     }
 
@@ -127,6 +131,7 @@ impl Batch {
             + self.accounts.len() * 2
             + self.outbox.len() * 5
             + self.replays.len() * 6
+            + self.endpoints.len()
             + self.keys.len()
             + 2
     }

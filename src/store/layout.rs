@@ -3,7 +3,7 @@
 //! | first byte, rest | table | value |
 //! |---|---|---|
 //! | `!` | schema | `{"schema":1}` |
-//! | `h` | head | last commit, next offset, last id |
+//! | `h` | head | last commit, next offset, last id, how much the outbox holds |
 //! | `j` offset | journal | the event |
 //! | `n` account (none: the host's) | last `seq` | number |
 //! | `s` account 0 hash(chat, message id) kind | compared ids | time of the commit, ms |
@@ -14,10 +14,12 @@
 //! | `k` space 0 key | kv | version, expiry, JSON |
 //! | `d` ulid | deliveries | the delivery |
 //! | `o` due ulid | schedule of the deliveries | nothing |
-//! | `q` endpoint | endpoint's last sequence and first due time | `{"sequence","due"}` |
+//! | `q` endpoint | endpoint's last sequence and first due time, and what waits for it | `{"sequence","due","held"}` |
+//! | `e` endpoint | what is kept of an endpoint over restarts: secrets it signs with, whether it is disabled | the record |
 //! | `b` sha-256 | bodies | raw bytes |
 //! | `r` sha-256 | how many deliveries share a body, from two on | number |
 //! | `D` ulid | dead letters | delivery, reason, time |
+//! | `A` ulid | what the last attempts of a delivery or dead letter met | list |
 //! | `t` key | send intents | the intent |
 //! | `P` script | positions | mark and ranges |
 //! | `f` script 0 offset | failed runs | tries, due, error |
@@ -57,7 +59,9 @@ pub(super) enum Table {
     Endpoints = b'q',
     Bodies = b'b',
     Shares = b'r',
+    EndpointRecords = b'e',
     DeadLetters = b'D',
+    Attempts = b'A',
     Intents = b't',
     Positions = b'P',
     FailedRuns = b'f',

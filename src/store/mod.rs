@@ -1,7 +1,7 @@
 //! The store room: everything that must outlive the process, in one embedded database.
 //!
-//! In: [`Batch`]es of changes, by [`Store::commit`]. Out: the journal, marks, accounts, intents, positions, kv, outbox and
-//! admin keys, by the reading methods. The only room that knows sled.
+//! In: [`Batch`]es of changes, by [`Store::commit`]. Out: the journal, marks, accounts, intents, positions, kv, outbox,
+//! endpoints and admin keys, by the reading methods. The only room that knows sled.
 //!
 //! * **One writer.** A thread of its own takes batches from a bounded queue, joins those that wait to one commit, writes it
 //!   as one atomic step, syncs the disk, and only then answers and tells the readers. A batch is kept whole or not at all; one
@@ -27,6 +27,7 @@ mod compact;
 mod conformance;
 mod disk;
 mod durable;
+mod endpoints;
 mod engine;
 mod error;
 #[cfg(test)]
@@ -71,6 +72,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 pub use accounts::{AccountRecord, Desired, Webhook};
 pub use batch::{Batch, Committed, EVENTS_PER_BATCH, NewEvent, Once, PageMark, ROWS_PER_BATCH, ROWS_PER_COMMIT};
 pub use check::{Checked, check};
+pub use endpoints::{Disabled, EndpointRecord, SigningSecret};
 pub use error::Error;
 pub use intents::Intent;
 pub use jobs::{JOB_MAX, Job, NewJob};
@@ -78,7 +80,10 @@ pub use keys::KeyRecord;
 pub use kv::{Expect, KvEntry, KvOp, KvWrite, VALUE_MAX};
 pub use lock::{LOCK_FILE, Lock, take as lock_folder};
 pub use marks::MESSAGE;
-pub use outbox::{BODY_MAX, DeadLetter, Delivery, OutboxChange, Post};
+pub use outbox::{
+    ATTEMPTS_KEPT, Attempt, BACKLOG_BYTES, BACKLOG_COUNT, BODY_MAX, DeadLetter, Delivery, Held, OutboxChange, Post,
+    Share,
+};
 pub use position::Position;
 #[doc(hidden)]
 pub use probe::look_at_row;
@@ -155,6 +160,8 @@ struct Shared {
     first: AtomicU64,
     outbox: watch::Sender<u64>,
     jobs: watch::Sender<u64>,
+    /// Whether the outbox holds all that it may.
+    full: watch::Sender<bool>,
     durable_id: Mutex<u128>,
     tail: Mutex<journal::Tail>,
     health: Mutex<Health>,
@@ -166,6 +173,18 @@ struct Shared {
 }
 
 impl Shared {
+    /// Takes note of how much the outbox holds now.
+    fn note_held(&self, held: Held) {
+        let turned = |full: &mut bool| std::mem::replace(full, held.is_full()) != held.is_full();
+        if self.full.send_if_modified(turned) && held.is_full() {
+            tracing::warn!(
+                waiting = held.waiting,
+                bytes = held.bytes,
+                "the outbox is full: runs that post wait until deliveries have gone out or were given up"
+            );
+        }
+    }
+
     fn tail(&self) -> MutexGuard<'_, journal::Tail> {
         unpoisoned(self.tail.lock())
     }
@@ -215,12 +234,16 @@ impl Store {
         }
     }
 
-    /// Makes a batch durable, whole or not at all. While 4,096 batches wait, it waits for a place.
+    /// Makes a batch durable, whole or not at all. While 4,096 batches wait, it waits for a place; with posts, also while the
+    /// outbox holds all that it may ([`BACKLOG_COUNT`], [`BACKLOG_BYTES`]). Batches on their way then still go in.
     ///
     /// # Errors
     /// [`Error::Conflict`], [`Error::NotANumber`], [`Error::TooLarge`] and [`Error::Invalid`] refuse the batch: nothing of it
     /// was kept. After [`Error::Down`] it may have been kept; that can be seen when the store is back.
     pub async fn commit(&self, batch: Batch) -> Result<Committed, Error> {
+        if !batch.posts.is_empty() || !batch.replays.is_empty() {
+            self.room().await?;
+        }
         let (answer, answered) = oneshot::channel();
         let command = Command::Commit {
             batch: Box::new(batch),
@@ -277,6 +300,15 @@ impl Store {
     /// of to those that are not, and keeps the place of others. Until this was called, it waits for all that have a position.
     pub fn follow_readers(&self, readers: HashMap<String, bool>) {
         *unpoisoned(self.shared.readers.lock()) = Some(readers);
+    }
+
+    /// Returns when the outbox has room.
+    async fn room(&self) -> Result<(), Error> {
+        let mut full = self.shared.full.subscribe();
+        tokio::select! {
+            waited = full.wait_for(|full| !full) => waited.map(|_| ()).map_err(|_| Error::Closed),
+            () = self.commands.closed() => Err(Error::Closed),
+        }
     }
 
     /// The id up to which everything is durable.

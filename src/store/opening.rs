@@ -50,6 +50,7 @@ pub(super) fn start_on(
         first: head.first.into(),
         outbox: watch::Sender::new(0),
         jobs: watch::Sender::new(0),
+        full: watch::Sender::new(head.held.is_full()),
         durable_id: head.ids.last().into(),
         tail: Default::default(),
         health: Default::default(),

@@ -5,17 +5,29 @@
 //!
 //! A delivery is two rows, itself and its place in the schedule, which lies by due time and then by id. Ids rise with the
 //! posts, so deliveries due at once come in the order of their `sequence`. The body lies once under its SHA-256 for all
-//! deliveries that share it, and goes with the last of them.
+//! deliveries that share it, and goes with the last of them. What its last attempts met lies beside it (`Attempt`), so that who
+//! reads what waits does not carry it along.
+//!
+//! Counting: `held`. Reading: `reading`.
+
+mod held;
+pub(super) use held::revived;
+mod reading;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::layout::{self, Table};
 use super::stage::Layer;
-use super::{Error, Store, ids, record};
+use super::{Error, ids};
+
+pub use held::{BACKLOG_BYTES, BACKLOG_COUNT, Held, Share};
 
 /// The largest body, in bytes.
 pub const BODY_MAX: usize = 256 * 1024;
+
+/// Attempts of a delivery of which is kept what they met; older ones are dropped.
+pub const ATTEMPTS_KEPT: usize = 10;
 
 /// What the ids of deliveries begin with.
 pub(super) const PREFIX: &str = "dlv_";
@@ -63,6 +75,24 @@ pub struct Delivery {
     /// Whether it is made once more, because somebody asked for it.
     #[serde(default)]
     pub replayed: bool,
+    /// Bytes of the body; 0 for a delivery that was posted before they were counted.
+    #[serde(default)]
+    pub size: u32,
+}
+
+/// What one attempt met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When it was begun, in milliseconds since 1970.
+    pub at: i64,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+    /// The status that was answered; `None` if there was no answer.
+    pub status: Option<u16>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The beginning of the answer's body, as text.
+    pub body: Option<String>,
 }
 
 /// A delivery that was given up; its body is kept.
@@ -94,6 +124,8 @@ pub enum OutboxChange {
         tries: u32,
         /// Why the last one failed.
         last_error: Option<String>,
+        /// What it met; `None` adds nothing to what is kept.
+        attempt: Option<Attempt>,
     },
     /// It is given up and becomes a dead letter.
     Dead {
@@ -102,13 +134,32 @@ pub enum OutboxChange {
         /// Why.
         reason: String,
     },
+    /// It is due at another time, because the clock was set; passed over if it has been moved meanwhile.
+    Move {
+        /// Its id.
+        id: String,
+        /// When it was due.
+        from: i64,
+        /// When it is due now.
+        to: i64,
+    },
+    /// A dead letter is dropped for good, with its body.
+    Forget(
+        /// Its id.
+        String,
+    ),
 }
 
-/// What is known of an endpoint: its last sequence, and when its last post was first due.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Endpoint {
-    sequence: u64,
-    due: i64,
+impl OutboxChange {
+    fn id(&self) -> &str {
+        match self {
+            OutboxChange::Done(id)
+            | OutboxChange::Retry { id, .. }
+            | OutboxChange::Dead { id, .. }
+            | OutboxChange::Move { id, .. }
+            | OutboxChange::Forget(id) => id,
+        }
+    }
 }
 
 /// Makes the deliveries of a batch and gives their ids.
@@ -123,28 +174,25 @@ pub(super) fn stage_posts(layer: &mut Layer<'_>, posts: Vec<Post>, now: i64) -> 
                 limit: BODY_MAX,
             });
         }
-        let counter = Table::Endpoints.named(&post.endpoint)?;
-        let mut endpoint: Endpoint = layer.get(&counter)?.unwrap_or_default();
-        endpoint.sequence += 1;
-        // A clock that went back must not put a first try before those of earlier posts.
-        endpoint.due = endpoint.due.max(now);
-        layer.put(counter, &endpoint)?;
+        let size = u32::try_from(post.body.len()).unwrap_or(u32::MAX);
+        let (sequence, due) = held::next(layer, &post.endpoint, size, now)?;
         let body: [u8; 32] = Sha256::digest(&post.body).into();
         share_body(layer, &body, &post.body)?;
         let ulid = layer.head.ids.next(now)?;
         let delivery = Delivery {
             id: ids::text(PREFIX, ulid),
             endpoint: post.endpoint,
-            sequence: endpoint.sequence,
+            sequence,
             chat_key: post.chat_key,
             body,
-            due: endpoint.due,
+            due,
             tries: 0,
             created_at: now,
             last_error: None,
             script: post.script,
             event_id: post.event_id,
             replayed: false,
+            size,
         };
         layer.put(Table::Deliveries.ulid(ulid), &delivery)?;
         layer.put_bytes(layout::schedule(delivery.due, ulid), &[])?;
@@ -156,46 +204,88 @@ pub(super) fn stage_posts(layer: &mut Layer<'_>, posts: Vec<Post>, now: i64) -> 
 /// Does the changes of a batch, in their order.
 pub(super) fn stage_changes(layer: &mut Layer<'_>, changes: Vec<OutboxChange>, now: i64) -> Result<(), Error> {
     for change in changes {
-        let (OutboxChange::Done(id) | OutboxChange::Retry { id, .. } | OutboxChange::Dead { id, .. }) = &change;
+        let id = change.id();
         let ulid =
             ids::parse(PREFIX, id).ok_or_else(|| Error::invalid(format!("`{id}` is not the id of a delivery")))?;
+        if matches!(change, OutboxChange::Forget(_)) {
+            forget(layer, ulid)?;
+            continue;
+        }
         let key = Table::Deliveries.ulid(ulid);
         let Some(delivery) = layer.get::<Delivery>(&key)? else {
             continue;
         };
+        if matches!(change, OutboxChange::Move { from, .. } if from != delivery.due) {
+            continue;
+        }
         layer.delete(layout::schedule(delivery.due, ulid))?;
         match change {
+            OutboxChange::Move { to: due, .. } => {
+                layer.put_bytes(layout::schedule(due, ulid), &[])?;
+                layer.put(key, &Delivery { due, ..delivery })?;
+            }
             OutboxChange::Done(_) => {
                 layer.delete(key)?;
+                if delivery.tries > 0 {
+                    layer.delete(Table::Attempts.ulid(ulid))?;
+                }
                 release_body(layer, &delivery.body)?;
+                held::ended(layer, &delivery)?;
             }
             OutboxChange::Retry {
-                due, tries, last_error, ..
+                due,
+                tries,
+                last_error,
+                attempt,
+                ..
             } => {
                 layer.put_bytes(layout::schedule(due, ulid), &[])?;
-                layer.put(
-                    key,
-                    &Delivery {
-                        due,
-                        tries,
-                        last_error,
-                        ..delivery
-                    },
-                )?;
+                if let Some(attempt) = attempt {
+                    log_attempt(layer, ulid, attempt)?;
+                }
+                let later = Delivery {
+                    due,
+                    tries,
+                    last_error,
+                    ..delivery
+                };
+                layer.put(key, &later)?;
             }
             OutboxChange::Dead { reason, .. } => {
                 layer.delete(key)?;
-                layer.put(
-                    Table::DeadLetters.ulid(ulid),
-                    &DeadLetter {
-                        delivery,
-                        reason,
-                        at: now,
-                    },
-                )?;
+                held::ended(layer, &delivery)?;
+                held::buried(layer, &delivery);
+                let letter = DeadLetter {
+                    delivery,
+                    reason,
+                    at: now,
+                };
+                layer.put(Table::DeadLetters.ulid(ulid), &letter)?;
             }
+            OutboxChange::Forget(_) => {}
         }
     }
+    Ok(())
+}
+
+fn log_attempt(layer: &mut Layer<'_>, ulid: u128, attempt: Attempt) -> Result<(), Error> {
+    let key = Table::Attempts.ulid(ulid);
+    let mut kept: Vec<Attempt> = layer.get(&key)?.unwrap_or_default();
+    kept.push(attempt);
+    let over = kept.len().saturating_sub(ATTEMPTS_KEPT);
+    kept.drain(..over);
+    layer.put(key, &kept)
+}
+
+fn forget(layer: &mut Layer<'_>, ulid: u128) -> Result<(), Error> {
+    let key = Table::DeadLetters.ulid(ulid);
+    let Some(letter) = layer.get::<DeadLetter>(&key)? else {
+        return Ok(());
+    };
+    layer.delete(key)?;
+    layer.delete(Table::Attempts.ulid(ulid))?;
+    release_body(layer, &letter.delivery.body)?;
+    held::forgotten(layer, &letter.delivery);
     Ok(())
 }
 
@@ -215,90 +305,5 @@ fn release_body(layer: &mut Layer<'_>, hash: &[u8; 32]) -> Result<(), Error> {
         Some(count) if count > 2 => layer.put(shares, &(count - 1)),
         Some(_) => layer.delete(shares),
         None => layer.delete(Table::Bodies.raw(hash)?),
-    }
-}
-
-impl Store {
-    /// The deliveries that wait, by due time and then in the order in which they were posted, at most `limit`; also those
-    /// whose time has not come.
-    pub async fn deliveries(&self, limit: usize) -> Result<Vec<Delivery>, Error> {
-        // A commit is visible to readers a moment before it is durable; what it made must not leave the machine until then.
-        let durable = self.durable_id();
-        self.read(move |disk| {
-            let mut found = Vec::new();
-            for row in disk.scan(&Table::Schedule.prefix()) {
-                if found.len() >= limit {
-                    break;
-                }
-                let ulid = layout::ulid_of(&row?.0)?;
-                if ulid > durable {
-                    continue;
-                }
-                // Between two rows of a scan the writer may have ended this one.
-                found.extend(disk.get::<Delivery>(&Table::Deliveries.ulid(ulid))?);
-            }
-            Ok(found)
-        })
-        .await
-    }
-
-    /// The deliveries that wait, by due time from `due` on and then in the order in which they were posted; of those due just
-    /// then, the ones posted after `after`. At most `limit`.
-    pub async fn deliveries_due(&self, due: i64, after: Option<&str>, limit: usize) -> Result<Vec<Delivery>, Error> {
-        let from = match after {
-            None => 0,
-            Some(id) => ids::parse(PREFIX, id).map_or(0, |ulid| ulid.saturating_add(1)),
-        };
-        let durable = self.durable_id();
-        self.read(move |disk| {
-            let mut found = Vec::new();
-            for row in disk.scan_from(&Table::Schedule.prefix(), &layout::schedule(due, from)) {
-                if found.len() >= limit {
-                    break;
-                }
-                let ulid = layout::ulid_of(&row?.0)?;
-                if ulid > durable {
-                    continue;
-                }
-                // Between two rows of a scan the writer may have ended this one.
-                found.extend(disk.get::<Delivery>(&Table::Deliveries.ulid(ulid))?);
-            }
-            Ok(found)
-        })
-        .await
-    }
-
-    /// The deliveries that wait, in the order in which they were posted, from the one after `after` on (from the first
-    /// without it), at most `limit`; also those whose time has not come.
-    pub async fn deliveries_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<Delivery>, Error> {
-        let from = match after {
-            None => 0,
-            Some(id) => ids::parse(PREFIX, id).map_or(0, |ulid| ulid.saturating_add(1)),
-        };
-        let durable = self.durable_id();
-        self.read(move |disk| {
-            let mut found = Vec::new();
-            for row in disk.scan_from(&Table::Deliveries.prefix(), &Table::Deliveries.ulid(from)) {
-                let (key, payload) = row?;
-                if found.len() >= limit || layout::ulid_of(&key)? > durable {
-                    break;
-                }
-                found.push(record::from_json(&key, &payload)?);
-            }
-            Ok(found)
-        })
-        .await
-    }
-
-    /// A delivery's body, by its hash; `None` once no delivery or dead letter has it.
-    pub async fn delivery_body(&self, hash: &[u8; 32]) -> Result<Option<Vec<u8>>, Error> {
-        let key = Table::Bodies.raw(hash)?;
-        self.read(move |disk| disk.bytes(&key)).await
-    }
-
-    /// The deliveries that were given up, the newest post first, at most `limit`.
-    pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        self.read(move |disk| disk.newest(&Table::DeadLetters.prefix(), limit))
-            .await
     }
 }

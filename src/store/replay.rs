@@ -57,6 +57,7 @@ fn put_back(layer: &mut Layer<'_>, id: String, now: i64) -> Result<Option<String
     let Some(DeadLetter { delivery, .. }) = layer.get::<DeadLetter>(&dead)? else {
         return Ok(None);
     };
+    outbox::revived(layer, &delivery)?;
     layer.delete(dead)?;
     layer.put_bytes(layout::schedule(now, ulid), &[])?;
     let delivery = Delivery {

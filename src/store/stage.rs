@@ -13,7 +13,8 @@ use super::engine::Rows;
 use super::ids::Ids;
 use super::journal::Numbered;
 use super::layout::{self, Table};
-use super::{Error, accounts, intents, jobs, journal, keys, kv, marks, outbox, record, replay, runs};
+use super::outbox::Held;
+use super::{Error, accounts, endpoints, intents, jobs, journal, keys, kv, marks, outbox, record, replay, runs};
 
 /// Where the numbering stands: the value of the head row, written with every commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) struct Head {
     pub(super) journal_bytes: u64,
     /// The last id.
     pub(super) ids: Ids,
+    /// How much the outbox holds.
+    pub(super) held: Held,
 }
 
 /// The head as it is kept: a ULID does not fit into a JSON number.
@@ -41,6 +44,8 @@ struct HeadRow {
     first: u64,
     #[serde(default)]
     journal_bytes: u64,
+    #[serde(default)]
+    held: Option<Held>,
 }
 
 impl Head {
@@ -57,6 +62,10 @@ impl Head {
             first: row.first,
             journal_bytes: row.journal_bytes,
             ids: Ids::after(last),
+            held: match row.held {
+                Some(held) => held,
+                None => Held::count(disk)?,
+            },
         })
     }
 
@@ -70,6 +79,7 @@ impl Head {
                 last_id,
                 first: self.first,
                 journal_bytes: self.journal_bytes,
+                held: Some(self.held),
             },
         )
     }
@@ -101,6 +111,7 @@ pub(super) fn stage(disk: &Disk, group: &Rows, head: Head, batch: Batch, now: i6
     )?;
     keys::stage(&mut layer, batch.keys)?;
     kv::stage(&mut layer, batch.kv, now)?;
+    endpoints::stage(&mut layer, batch.endpoints)?;
     outbox::stage_changes(&mut layer, batch.outbox, now)?;
     jobs::stage(&mut layer, batch.jobs, &batch.jobs_done, now)?;
     let mut deliveries = outbox::stage_posts(&mut layer, batch.posts, now)?;

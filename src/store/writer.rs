@@ -345,6 +345,7 @@ impl Writer {
             self.next_step = self.next_step.min(Instant::now() + background::STEP);
         }
         *unpoisoned(self.shared.durable_id.lock()) = group.head.ids.last();
+        self.shared.note_held(group.head.held);
         self.tell(group.events, group.event_bytes);
         if group.posts {
             self.shared.outbox.send_modify(|changes| *changes += 1);

@@ -1,21 +1,21 @@
 //! One delivery, from the moment that it may be tried to the commit of what became of it.
 //!
-//! In: a delivery that is due. Out: an attempt, the commit of its outcome with the events about it, and a [`Finished`] for the
-//! dispatcher. Must not decide who is next.
+//! In: a delivery that is due. Out: first an attempt ([`Tried`]), so that the endpoint's next request need not wait for the disk;
+//! then the commit of its outcome with the events about it, and a [`Finished`] for the dispatcher. Must not decide who is next.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 
-use super::attempt::{self, Outcome};
-use super::dispatcher::{millis, now};
+use super::attempt::{self, Ending, Made, Outcome};
+use super::clock::millis;
 use super::endpoint::{self, Target};
-use super::{Deps, schedule};
+use super::records::Admission;
+use super::{Deps, Work, schedule, sign};
 use crate::event::{Draft, Kind, Origin};
-use crate::store::{Batch, Delivery, NewEvent, OutboxChange};
+use crate::store::{Attempt, Batch, Delivery, NewEvent, OutboxChange};
 
 /// Waits between tries to commit when the store fails.
 const STORE_WAITS: [Duration; 4] = [
@@ -25,147 +25,226 @@ const STORE_WAITS: [Duration; 4] = [
     Duration::from_secs(30),
 ];
 
-/// Endpoints that answered 410, as they were then: a change of theirs, or a new start, opens them again.
-pub(super) type Disabled = Arc<Mutex<HashMap<String, Target>>>;
+/// A delivery that was looked at, before anything of it is committed.
+pub(super) struct Tried {
+    /// As it is to be kept, if it is.
+    pub(super) delivery: Delivery,
+    /// How the attempt ended, if one was made, with the status and the time it took.
+    pub(super) ending: Option<(Ending, Option<u16>, u64)>,
+    verdict: Verdict,
+    /// What the attempt met, for its log.
+    attempt: Option<Attempt>,
+}
 
-/// What an attempt's task reports.
+/// What is to become of it.
+enum Verdict {
+    /// It is out of the outbox: delivered, or not wanted by whom it is about.
+    Done,
+    /// To be tried again when it is due.
+    Again,
+    /// Given up; said by an event unless it was said already.
+    Dead { reason: String, told: bool },
+    /// Given up, and its endpoint is disabled.
+    Gone { reason: String, target: Box<Target> },
+    /// It could not be tried now: its endpoint does not exist, or the store cannot be read.
+    Unknown,
+}
+
+/// What a delivery came to.
 pub(super) enum Finished {
     /// Delivered, dead, or not wanted: it is out of the outbox.
     Ended(Delivery),
     /// To be tried again when it is due.
     Again(Delivery),
-    /// It could not be tried now: its endpoint does not exist, or the store cannot be read.
+    /// It could not be tried now.
     Unknown(Delivery),
 }
 
-/// Tries one delivery and commits what became of it.
-pub(super) async fn carry_out(deps: Arc<Deps>, disabled: Disabled, mut delivery: Delivery) -> Finished {
-    if now() - delivery.created_at > millis(schedule::OLDEST) {
-        // Its last error is kept with it, and stays out of the event.
-        let why = if delivery.tries > 0 {
-            "every attempt failed"
-        } else {
-            "its endpoint does not exist"
-        };
-        return bury(&deps, delivery, format!("older than four days: {why}"), None).await;
+impl Tried {
+    fn of(delivery: Delivery, verdict: Verdict) -> Self {
+        Self {
+            delivery,
+            ending: None,
+            verdict,
+            attempt: None,
+        }
+    }
+
+    fn dead(delivery: Delivery, reason: String) -> Self {
+        Self::of(delivery, Verdict::Dead { reason, told: false })
+    }
+}
+
+/// Tries one delivery.
+pub(super) async fn try_out(work: Arc<Work>, delivery: Delivery) -> Tried {
+    let deps = &work.deps;
+    let now = deps.clock.now();
+    if now.saturating_sub(delivery.created_at) > millis(schedule::OLDEST) {
+        let reason = too_old(&delivery).to_owned();
+        return Tried::dead(delivery, reason);
     }
     let config = deps.config.borrow().clone();
-    let target = match endpoint::resolve(&delivery.endpoint, &config, &deps.store).await {
+    let found = endpoint::resolve(&delivery.endpoint, &config, &deps.store).await;
+    let target = match found {
         Ok(Some(target)) => target,
-        Ok(None) => return Finished::Unknown(delivery),
-        Err(error) => return later(&delivery, &error),
+        Ok(None) => return Tried::of(delivery, Verdict::Unknown),
+        Err(error) => return later(delivery, &error),
     };
-    let shut = {
-        let mut disabled = disabled.lock().unwrap_or_else(PoisonError::into_inner);
-        if disabled.get(&delivery.endpoint).is_some_and(|then| *then != target) {
-            disabled.remove(&delivery.endpoint);
+    let secrets = match work.records.admit(&delivery.endpoint, &target, now).await {
+        Ok(Admission::Open(secrets)) => secrets,
+        Ok(Admission::Disabled) => {
+            let reason = "the endpoint is disabled".to_owned();
+            return Tried::of(delivery, Verdict::Dead { reason, told: true });
         }
-        disabled.contains_key(&delivery.endpoint)
+        Err(error) => return later(delivery, &error),
     };
-    if shut {
-        let change = OutboxChange::Dead {
-            id: delivery.id.clone(),
-            reason: "the endpoint is disabled".to_owned(),
-        };
-        return settle(&deps, delivery, vec![change], Vec::new()).await;
-    }
-    if delivery.tries == 0 && concerns(&deps, &delivery).await.as_deref() == Some(&delivery.endpoint) {
+    let keys: Vec<sign::Key> = match secrets.iter().map(sign::Key::parse).collect() {
+        Ok(keys) => keys,
+        Err(error) => return Tried::dead(delivery, error.to_string()),
+    };
+    if delivery.tries == 0 && concerns(deps, &delivery).await.as_deref() == Some(&delivery.endpoint) {
         tracing::debug!(delivery = %delivery.id, "an event about the endpoint itself is not delivered to it");
-        let change = OutboxChange::Done(delivery.id.clone());
-        return settle(&deps, delivery, vec![change], Vec::new()).await;
+        return Tried::of(delivery, Verdict::Done);
     }
     let body = match deps.store.delivery_body(&delivery.body).await {
         Ok(Some(body)) => body,
-        Ok(None) => return bury(&deps, delivery, "its body is not in the store".to_owned(), None).await,
-        Err(error) => return later(&delivery, &error),
+        Ok(None) => return Tried::dead(delivery, "its body is not in the store".to_owned()),
+        Err(error) => return later(delivery, &error),
     };
-    match attempt::attempt(&deps.client, &target, &delivery, body.into()).await {
-        Outcome::Delivered => {
-            let change = OutboxChange::Done(delivery.id.clone());
-            settle(&deps, delivery, vec![change], Vec::new()).await
-        }
-        Outcome::Gone => {
-            let reason = "answered 410: it wants nothing any more".to_owned();
-            tracing::warn!(endpoint = %delivery.endpoint, "disabled: it answered 410");
-            disabled
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(delivery.endpoint.clone(), target);
-            bury(&deps, delivery, reason, Some("endpoint.disabled")).await
-        }
-        Outcome::Final(reason) => bury(&deps, delivery, reason, None).await,
+    let at = deps.clock.now();
+    let made = attempt::attempt(&deps.client, &target, &keys, &delivery, (body.into(), at)).await;
+    judge(deps, delivery, target, made)
+}
+
+/// What is to become of a delivery after an attempt.
+fn judge(deps: &Deps, mut delivery: Delivery, target: Target, made: Made) -> Tried {
+    let ending = (made.ending, made.logged.status, made.logged.ms);
+    let verdict = match made.outcome {
+        Outcome::Delivered => Verdict::Done,
+        Outcome::Gone => Verdict::Gone {
+            reason: "answered 410: it wants nothing any more".to_owned(),
+            target: Box::new(target),
+        },
+        Outcome::Final(reason) => Verdict::Dead { reason, told: false },
         Outcome::Failed { met, why } => {
-            let tries = delivery.tries + 1;
-            let Some(pause) = schedule::wait(tries, met, &config.webhooks.retries, schedule::chance()) else {
-                (delivery.tries, delivery.last_error) = (tries, Some(why.detail));
-                return bury(
-                    &deps,
-                    delivery,
-                    format!("failed {tries} times, at last: {}", why.told),
-                    None,
-                )
-                .await;
+            delivery.tries += 1;
+            let tries = delivery.tries;
+            let retries = &deps.config.borrow().webhooks.retries;
+            let pause = schedule::wait(tries, met, retries, schedule::chance());
+            let verdict = match pause {
+                Some(pause) => {
+                    delivery.due = deps.clock.now().saturating_add(millis(pause));
+                    tracing::info!(
+                        endpoint = %delivery.endpoint, delivery = %delivery.id, attempt = tries, next_s = pause.as_secs(),
+                        "not delivered, tried again later: {}", why.detail
+                    );
+                    Verdict::Again
+                }
+                None => Verdict::Dead {
+                    reason: format!("failed {tries} times, at last: {}", why.told),
+                    told: false,
+                },
             };
-            let due = now() + millis(pause);
-            tracing::info!(
-                endpoint = %delivery.endpoint, delivery = %delivery.id, attempt = tries, next_s = pause.as_secs(),
-                "not delivered, tried again later: {}", why.detail
-            );
-            let change = OutboxChange::Retry {
-                id: delivery.id.clone(),
-                due,
-                tries,
-                last_error: Some(why.detail.clone()),
-            };
-            (delivery.tries, delivery.due, delivery.last_error) = (tries, due, Some(why.detail));
-            match settle(&deps, delivery, vec![change], Vec::new()).await {
-                Finished::Ended(delivery) => Finished::Again(delivery),
-                other => other,
-            }
+            delivery.last_error = Some(why.detail);
+            verdict
         }
+    };
+    Tried {
+        delivery,
+        ending: Some(ending),
+        verdict,
+        attempt: Some(made.logged),
+    }
+}
+
+/// Why a delivery is given up by its age. Its last error is kept with it, and stays out of the event.
+pub(super) fn too_old(delivery: &Delivery) -> &'static str {
+    if delivery.tries > 0 {
+        "older than four days: every attempt failed"
+    } else {
+        "older than four days: its endpoint did not exist, or was left alone because it failed"
     }
 }
 
 /// The store could not be read: the delivery is looked at again soon, as it is.
-fn later(delivery: &Delivery, error: &crate::store::Error) -> Finished {
+fn later(delivery: Delivery, error: &crate::store::Error) -> Tried {
     tracing::warn!(%error, delivery = %delivery.id, "a delivery has to wait for the store");
-    Finished::Unknown(delivery.clone())
+    Tried::of(delivery, Verdict::Unknown)
 }
 
-/// Makes a delivery a dead letter and says so, unless it was itself about a delivery or an endpoint: two dead endpoints
-/// that are told of each other would make events for ever.
-async fn bury(deps: &Deps, delivery: Delivery, reason: String, also: Option<&'static str>) -> Finished {
-    tracing::warn!(
-        endpoint = %delivery.endpoint, delivery = %delivery.id, last_error = delivery.last_error, "given up: {reason}"
-    );
-    let mut events = Vec::new();
-    if let Some(name) = also {
-        events.push(draft(name, [("endpoint", &delivery.endpoint), ("reason", &reason)]));
-    }
-    if concerns(deps, &delivery).await.is_none() {
-        let fields = [
-            ("endpoint", &delivery.endpoint),
-            ("delivery", &delivery.id),
-            ("reason", &reason),
-        ];
-        events.push(draft("delivery.dead", fields));
-    }
+/// Commits what became of a delivery.
+pub(super) async fn settle(work: Arc<Work>, tried: Tried) -> Finished {
+    let Tried {
+        delivery,
+        verdict,
+        attempt,
+        ..
+    } = tried;
+    let id = delivery.id.clone();
     // A dead letter is the delivery as it was last, so what the last attempt met is written first.
     let last = OutboxChange::Retry {
-        id: delivery.id.clone(),
+        id: id.clone(),
         due: delivery.due,
         tries: delivery.tries,
         last_error: delivery.last_error.clone(),
+        attempt,
     };
-    let dead = OutboxChange::Dead {
-        id: delivery.id.clone(),
-        reason,
+    let (reason, told, gone) = match verdict {
+        Verdict::Unknown => return Finished::Unknown(delivery),
+        Verdict::Done => {
+            commit(&work, &delivery, &[OutboxChange::Done(id)], &[], None).await;
+            return Finished::Ended(delivery);
+        }
+        Verdict::Again => {
+            commit(&work, &delivery, &[last], &[], None).await;
+            return Finished::Again(delivery);
+        }
+        Verdict::Dead { reason, told } => (reason, told, None),
+        Verdict::Gone { reason, target } => (reason, false, Some(target)),
     };
-    settle(deps, delivery, vec![last, dead], events).await
+    let mut events = Vec::new();
+    if gone.is_some() {
+        tracing::warn!(endpoint = %delivery.endpoint, "disabled: it answered 410");
+        let fields = [
+            ("endpoint", Value::from(&*delivery.endpoint)),
+            ("reason", Value::from(&*reason)),
+        ];
+        events.push(draft(&work.deps, "endpoint.disabled", fields));
+    }
+    if !told {
+        tracing::warn!(
+            endpoint = %delivery.endpoint, delivery = %delivery.id, last_error = delivery.last_error, "given up: {reason}"
+        );
+        // Two dead endpoints that are told of each other would make events for ever.
+        if concerns(&work.deps, &delivery).await.is_none() {
+            events.push(dead_event(&work.deps, &delivery, &reason, 1));
+        }
+    }
+    let changes = [
+        last,
+        OutboxChange::Dead {
+            id,
+            reason: reason.clone(),
+        },
+    ];
+    let disables = gone.as_deref().map(|target| (target, reason.as_str()));
+    commit(&work, &delivery, &changes, &events, disables).await;
+    Finished::Ended(delivery)
+}
+
+/// The event of a delivery that was given up, or of `count` of which it is the first.
+pub(super) fn dead_event(deps: &Deps, delivery: &Delivery, reason: &str, count: usize) -> Draft {
+    let fields = [
+        ("endpoint", Value::from(&*delivery.endpoint)),
+        ("delivery", Value::from(&*delivery.id)),
+        ("reason", Value::from(reason)),
+        ("count", Value::from(count)),
+    ];
+    draft(deps, "delivery.dead", fields)
 }
 
 /// The endpoint that the event behind a delivery is about, if it is about one.
-async fn concerns(deps: &Deps, delivery: &Delivery) -> Option<String> {
+pub(super) async fn concerns(deps: &Deps, delivery: &Delivery) -> Option<String> {
     // An event that is not in the journal any more is old; what it was about does not matter now.
     let (_, event) = deps
         .store
@@ -177,35 +256,43 @@ async fn concerns(deps: &Deps, delivery: &Delivery) -> Option<String> {
     about.then(|| event.text("endpoint").unwrap_or_default().to_owned())
 }
 
-fn draft<const N: usize>(name: &'static str, fields: [(&str, &String); N]) -> Draft {
-    let data: Map<String, Value> = fields
-        .into_iter()
-        .map(|(field, value)| (field.to_owned(), Value::from(value.as_str())))
-        .collect();
+pub(super) fn draft<const N: usize>(deps: &Deps, name: &'static str, fields: [(&str, Value); N]) -> Draft {
+    let fields = fields.into_iter().map(|(field, value)| (field.to_owned(), value));
     Draft {
         event: Kind::Named(name),
         account: None,
-        timestamp: now(),
+        timestamp: deps.clock.now(),
         origin: Origin::Live,
-        data,
+        data: Map::from_iter(fields),
     }
 }
 
 /// Commits the outcome, however long the store takes: what was answered is not sent again for the store's sake.
-async fn settle(deps: &Deps, delivery: Delivery, changes: Vec<OutboxChange>, events: Vec<Draft>) -> Finished {
+async fn commit(
+    work: &Work,
+    delivery: &Delivery,
+    changes: &[OutboxChange],
+    events: &[Draft],
+    disables: Option<(&Target, &str)>,
+) {
     let mut waits = STORE_WAITS.iter().chain(std::iter::repeat(&STORE_WAITS[3]));
     loop {
         let batch = Batch {
-            outbox: changes.clone(),
+            outbox: changes.to_vec(),
             events: events.iter().cloned().map(NewEvent::from).collect(),
             ..Batch::default()
         };
-        match deps.store.commit(batch).await {
-            Ok(_) => return Finished::Ended(delivery),
-            Err(error) => {
-                tracing::error!(%error, delivery = %delivery.id, "the outcome of a delivery is not committed yet")
+        let committed = match disables {
+            None => work.deps.store.commit(batch).await.map(|_| ()),
+            Some((target, reason)) => {
+                let now = work.deps.clock.now();
+                work.records
+                    .disable(&delivery.endpoint, target, reason, now, batch)
+                    .await
             }
-        }
+        };
+        let Err(error) = committed else { return };
+        tracing::error!(%error, delivery = %delivery.id, "the outcome of a delivery is not committed yet");
         sleep(*waits.next().unwrap_or(&STORE_WAITS[3])).await;
     }
 }

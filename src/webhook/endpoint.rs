@@ -3,8 +3,10 @@
 //! In: a name, the configuration, the accounts' records in the store. Out: a [`Target`], or nothing if no such endpoint exists
 //! now. Must not check addresses; the outbound client does that when it dials.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::config::resolved::{Ca, Ordering, Rate};
 use crate::config::{Config, Secret};
 use crate::event::AccountId;
 use crate::store::{Error, Store};
@@ -22,6 +24,7 @@ pub(super) struct Target {
     pub(super) secret: Option<Secret>,
     pub(super) headers: Vec<(String, Secret)>,
     pub(super) timeout: Duration,
+    pub(super) ca: Option<Ca>,
 }
 
 /// Finds an endpoint: `[endpoint.NAME]`, or for `account:ID` the webhook of `[account.ID]`, else that of the record.
@@ -36,6 +39,7 @@ pub(super) async fn resolve(name: &str, config: &Config, store: &Store) -> Resul
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
             timeout: endpoint.timeout,
+            ca: endpoint.ca.clone(),
         }));
     };
     let Ok(id) = id.parse::<AccountId>() else {
@@ -48,6 +52,7 @@ pub(super) async fn resolve(name: &str, config: &Config, store: &Store) -> Resul
             secret,
             headers: Vec::new(),
             timeout,
+            ca: None,
         })
     };
     if let Some(account) = config.account.get(&id)
@@ -59,6 +64,38 @@ pub(super) async fn resolve(name: &str, config: &Config, store: &Store) -> Resul
     Ok(record
         .and_then(|record| record.webhook)
         .and_then(|webhook| own(webhook.url, Some(webhook.secret))))
+}
+
+/// The endpoints that there are: those of the configuration, and those of accounts with a webhook of their own.
+pub(super) async fn names(config: &Config, store: &Store) -> Result<BTreeSet<String>, Error> {
+    let declared = config
+        .account
+        .iter()
+        .filter(|(_, account)| account.webhook_url.is_some());
+    let declared = declared.map(|(id, _)| format!("{ACCOUNT}{id}"));
+    let records = store.accounts().await?.into_iter();
+    let recorded = records.filter_map(|record| record.webhook.map(|_| format!("{ACCOUNT}{}", record.id)));
+    Ok(config
+        .endpoint
+        .keys()
+        .cloned()
+        .chain(declared)
+        .chain(recorded)
+        .collect())
+}
+
+/// Its rate, if it has one.
+pub(super) fn rate(name: &str, config: &Config) -> Option<Rate> {
+    config.endpoint.get(name).and_then(|endpoint| endpoint.rate)
+}
+
+/// The endpoints at which one that failed holds up its chat.
+pub(super) fn strict(config: &Config) -> BTreeSet<String> {
+    let strict = config
+        .endpoint
+        .iter()
+        .filter(|(_, endpoint)| endpoint.ordering == Ordering::Strict);
+    strict.map(|(name, _)| name.clone()).collect()
 }
 
 /// How many requests an endpoint takes at a time.

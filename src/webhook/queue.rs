@@ -3,17 +3,22 @@
 //! In: deliveries from the store, and what became of those that were taken. Out: the next delivery that may be tried. Must
 //! not look at a clock, read the store or send; times are passed in.
 //!
-//! Each endpoint has a lane. In it, first attempts go in the order of their sequence within a chat, one at a time; a
-//! delivery that failed stands aside until its time and holds up nobody. Lanes are served in turn.
+//! Each endpoint has a lane (`lane`). In it, first attempts go in the order of their sequence within a chat, one at a time; a
+//! delivery that failed stands aside until its time and holds up nobody, or, where the endpoint wants strict order, the ones
+//! after it in its chat. Lanes are served in turn.
 //!
 //! Bounds: a lane holds [`FRESH`] first attempts; of one that has more, the rest stays in the store and is read when
 //! there is room, so that an endpoint that is down costs neither memory nor the others' turn. It holds the [`LATE`] failed ones
 //! that are due first; those due later stay in the store and are read when there is room.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+mod lane;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 
 use crate::store::Delivery;
+
+use lane::Lane;
 
 /// First attempts that a lane holds; the rest waits in the store.
 pub(super) const FRESH: usize = 1_000;
@@ -21,38 +26,36 @@ pub(super) const FRESH: usize = 1_000;
 /// Failed deliveries that a lane holds; the rest waits in the store.
 pub(super) const LATE: usize = 10_000;
 
+/// How much a lane holds.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    fresh: usize,
+    late: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            fresh: FRESH,
+            late: LATE,
+        }
+    }
+}
+
 /// All lanes.
 #[derive(Default)]
 pub(super) struct Queue {
     lanes: BTreeMap<String, Lane>,
-    /// Ids of everything held here or in flight, so that nothing is taken in twice.
+    /// Ids of everything held here or taken, so that nothing is taken in twice.
     known: HashSet<String>,
     /// Those that were put back before they had ended here, and the id after which each is found in the store.
     again: HashMap<String, String>,
     in_flight: usize,
     /// The lane that was served last; the next one is asked first.
     served: String,
-}
-
-#[derive(Default)]
-struct Lane {
-    /// First attempts by chat, in order.
-    chats: HashMap<String, VecDeque<Delivery>>,
-    /// The chats that may go, by the sequence of their first delivery.
-    turns: BTreeSet<(u64, String)>,
-    fresh: usize,
-    /// Failed ones by the time they are due.
-    late: BTreeMap<(i64, u64), Delivery>,
-    /// Chats with a delivery in flight.
-    busy: HashSet<String>,
-    in_flight: usize,
-    /// Nothing goes before this time.
-    parked: i64,
-    /// The id after which the store has more for this lane.
-    rest: Option<String>,
-    /// From this due time on the store has failed ones for this lane that are not here; all that are here are due before.
-    late_rest: Option<i64>,
-    late_next: bool,
+    /// Endpoints with strict order.
+    strict: BTreeSet<String>,
+    room: Room,
 }
 
 impl Queue {
@@ -65,38 +68,51 @@ impl Queue {
             }
             return;
         }
-        let lane = self.lanes.entry(delivery.endpoint.clone()).or_default();
-        if delivery.tries > 0 {
-            self.known.insert(delivery.id.clone());
-            if let Some(left) = lane.insert_late(delivery) {
-                self.known.remove(&left.id);
-            }
-            return;
+        let id = delivery.id.clone();
+        let left = self.lane(&delivery.endpoint).add(delivery, before);
+        if left.as_ref().is_none_or(|left| *left != id) {
+            self.known.insert(id);
         }
-        if lane.rest.is_some() || lane.fresh >= FRESH {
-            // Once one had to stay behind, so do all after it: a chat's order must hold.
-            let before = before.unwrap_or_default();
-            if lane.rest.as_deref().is_none_or(|rest| rest > before) {
-                lane.rest = Some(before.to_owned());
-            }
-            return;
+        if let Some(left) = left {
+            self.known.remove(&left);
         }
-        self.known.insert(delivery.id.clone());
-        lane.insert(delivery);
     }
 
-    /// The next delivery that may be tried. `limit` gives an endpoint's bound on requests, `all` the bound over all.
-    pub(super) fn take(&mut self, now: i64, all: usize, limit: impl Fn(&str) -> usize) -> Option<Delivery> {
+    fn lane(&mut self, endpoint: &str) -> &mut Lane {
+        if !self.lanes.contains_key(endpoint) {
+            let lane = Lane::new(self.strict.contains(endpoint), self.room);
+            self.lanes.insert(endpoint.to_owned(), lane);
+        }
+        self.lanes.get_mut(endpoint).expect("it is there now")
+    }
+
+    /// Which endpoints have strict order now. What waits in a lane whose order has changed is read again.
+    pub(super) fn follow_strict(&mut self, strict: BTreeSet<String>) {
+        for (name, lane) in &mut self.lanes {
+            if lane.is_strict() != strict.contains(name) {
+                for id in lane.turn(strict.contains(name)) {
+                    self.known.remove(&id);
+                }
+            }
+        }
+        self.strict = strict;
+    }
+
+    /// The next delivery that may be tried. `limit` gives an endpoint's bound on requests now, `all` the bound over all.
+    pub(super) fn take(&mut self, now: i64, all: usize, mut limit: impl FnMut(&str) -> usize) -> Option<Delivery> {
         if self.in_flight >= all {
             return None;
         }
-        let after = (Bound::Excluded(self.served.clone()), Bound::Unbounded);
-        let mut names: Vec<String> = self
+        let after = (Bound::Excluded(self.served.as_str()), Bound::Unbounded);
+        let upto = (Bound::Unbounded, Bound::Included(self.served.as_str()));
+        let names = self
             .lanes
-            .range::<String, _>(after)
+            .range::<str, _>(after)
+            .chain(self.lanes.range::<str, _>(upto));
+        let names: Vec<String> = names
+            .filter(|(_, lane)| lane.has_something(now))
             .map(|(name, _)| name.clone())
             .collect();
-        names.extend(self.lanes.range(..=self.served.clone()).map(|(name, _)| name.clone()));
         for name in names {
             let most = limit(&name);
             let taken = self.lanes.get_mut(&name).and_then(|lane| lane.take(now, most));
@@ -109,36 +125,64 @@ impl Queue {
         None
     }
 
+    /// The request of a delivery that was taken has its answer: another one may go. Its chat waits until it is committed.
+    pub(super) fn answered(&mut self, delivery: &Delivery) {
+        if self
+            .lanes
+            .get_mut(&delivery.endpoint)
+            .is_some_and(|lane| lane.answered(delivery))
+        {
+            self.in_flight = self.in_flight.saturating_sub(1);
+        }
+    }
+
     /// A delivery that was taken has ended: it was delivered, or is dead. If it was put back meanwhile: the id after which the
     /// store must be read again.
     pub(super) fn end(&mut self, delivery: &Delivery) -> Option<String> {
-        self.release(delivery);
+        self.answered(delivery);
         self.known.remove(&delivery.id);
-        if self.lanes.get(&delivery.endpoint).is_some_and(Lane::is_idle) {
-            self.lanes.remove(&delivery.endpoint);
+        if let Some(lane) = self.lanes.get_mut(&delivery.endpoint) {
+            lane.release(delivery);
+            lane.passed(delivery);
         }
+        self.drop_idle(&delivery.endpoint);
         self.again.remove(&delivery.id)
     }
 
     /// A delivery that was taken comes back: to be tried again, or because it could not be tried.
     pub(super) fn put_back(&mut self, delivery: Delivery) {
-        self.release(&delivery);
-        let lane = self.lanes.entry(delivery.endpoint.clone()).or_default();
-        if delivery.tries == 0 {
-            lane.insert(delivery);
-        } else if let Some(left) = lane.insert_late(delivery) {
-            self.known.remove(&left.id);
+        self.answered(&delivery);
+        let lane = self.lane(&delivery.endpoint);
+        lane.release(&delivery);
+        for left in lane.put_back(delivery) {
+            self.known.remove(&left);
         }
     }
 
-    fn release(&mut self, delivery: &Delivery) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    /// A delivery that waits is given up. Answers whether it may be: not while it is tried. It counts as known until
+    /// [`Queue::forget`], so that it is not read again before it is out of the store.
+    pub(super) fn withdraw(&mut self, delivery: &Delivery) -> bool {
         if let Some(lane) = self.lanes.get_mut(&delivery.endpoint) {
-            lane.in_flight = lane.in_flight.saturating_sub(1);
-            lane.busy.remove(&delivery.chat_key);
-            if let Some(next) = lane.chats.get(&delivery.chat_key).and_then(VecDeque::front) {
-                lane.turns.insert((next.sequence, delivery.chat_key.clone()));
+            if lane.is_taken(delivery) {
+                return false;
             }
+            lane.withdraw(delivery);
+            lane.passed(delivery);
+        }
+        self.known.insert(delivery.id.clone());
+        true
+    }
+
+    /// One that was withdrawn is out of the store. If it was put back meanwhile: the id after which the store must be read again.
+    pub(super) fn forget(&mut self, delivery: &Delivery) -> Option<String> {
+        self.known.remove(&delivery.id);
+        self.drop_idle(&delivery.endpoint);
+        self.again.remove(&delivery.id)
+    }
+
+    fn drop_idle(&mut self, endpoint: &str) {
+        if self.lanes.get(endpoint).is_some_and(Lane::is_idle) {
+            self.lanes.remove(endpoint);
         }
     }
 
@@ -154,50 +198,61 @@ impl Queue {
         self.lanes.values_mut().for_each(|lane| lane.parked = 0);
     }
 
-    /// The clock was set back by `by` milliseconds: what waits keeps waiting as long as it would have.
+    /// The clock was set back by `by` milliseconds: what waits keeps waiting as long as it would have. The rows in the store
+    /// are to be moved likewise.
     pub(super) fn shift(&mut self, by: i64) {
-        for lane in self.lanes.values_mut() {
-            lane.parked -= by;
-            let moved = std::mem::take(&mut lane.late)
-                .into_iter()
-                .map(|((due, sequence), mut delivery)| {
-                    delivery.due = due - by;
-                    ((delivery.due, sequence), delivery)
-                });
-            lane.late = moved.collect();
-        }
+        self.lanes.values_mut().for_each(|lane| lane.shift(by));
     }
 
-    /// When the next delivery becomes due that is not so now; what is due now waits for another to end.
+    /// The clock was set forward to `to`: of those failed ones that are due by it alone, each endpoint gets 20 in a second.
+    pub(super) fn jumped(&mut self, to: i64) {
+        self.lanes.values_mut().for_each(|lane| lane.jumped(to));
+    }
+
+    /// When the next delivery becomes due that is not so now; what is due now waits for another to end, or for its endpoint.
     pub(super) fn next_due(&self, now: i64) -> Option<i64> {
         self.lanes.values().filter_map(|lane| lane.next_due(now)).min()
+    }
+
+    /// The endpoints for which something could go now, were they to take it.
+    pub(super) fn ready(&self, now: i64) -> impl Iterator<Item = &str> {
+        let ready = self.lanes.iter().filter(move |(_, lane)| lane.has_something(now));
+        ready.map(|(name, _)| name.as_str())
+    }
+
+    /// When the oldest delivery for an endpoint was posted that is held here.
+    pub(super) fn oldest(&self, endpoint: &str) -> Option<i64> {
+        self.lanes.get(endpoint).and_then(Lane::oldest)
+    }
+
+    /// Requests to an endpoint that have no answer yet.
+    pub(super) fn in_flight(&self, endpoint: &str) -> usize {
+        self.lanes.get(endpoint).map_or(0, Lane::in_flight)
     }
 
     /// An endpoint of which the store has more, now that there is room for it, and the id after which to read. It counts
     /// as read to the end, until [`Queue::add`] finds it full again.
     pub(super) fn short_of(&mut self) -> Option<(String, String)> {
-        self.lanes.iter_mut().find_map(|(name, lane)| {
-            let low = lane.fresh < FRESH / 4;
-            lane.rest.take_if(|_| low).map(|after| (name.clone(), after))
-        })
+        self.lanes
+            .iter_mut()
+            .find_map(|(name, lane)| lane.short_of().map(|after| (name.clone(), after)))
     }
 
     /// The same for failed deliveries: an endpoint and the due time from which to read.
     pub(super) fn short_of_late(&mut self) -> Option<(String, i64)> {
-        self.lanes.iter_mut().find_map(|(name, lane)| {
-            let low = lane.late.len() < LATE / 4;
-            lane.late_rest.take_if(|_| low).map(|due| (name.clone(), due))
-        })
+        self.lanes
+            .iter_mut()
+            .find_map(|(name, lane)| lane.short_of_late().map(|due| (name.clone(), due)))
     }
 
     /// What [`Queue::short_of`] gave could not be read.
-    pub(super) fn owe(&mut self, endpoint: &str, after: String) {
-        self.lanes.entry(endpoint.to_owned()).or_default().rest = Some(after);
+    pub(super) fn owe(&mut self, endpoint: &str, after: &str) {
+        self.lane(endpoint).owe(after);
     }
 
     /// What [`Queue::short_of_late`] gave could not be read to its end.
     pub(super) fn owe_late(&mut self, endpoint: &str, due: i64) {
-        self.lanes.entry(endpoint.to_owned()).or_default().late_rest = Some(due);
+        self.lane(endpoint).late_rest = Some(due);
     }
 
     /// Whether the store has first attempts for the endpoint that found no room.
@@ -211,90 +266,7 @@ impl Queue {
     }
 }
 
-impl Lane {
-    /// Takes in a failed one; gives back the one that stays in the store for want of room, which is the one due last.
-    fn insert_late(&mut self, delivery: Delivery) -> Option<Delivery> {
-        // Once one had to stay behind, so do all that are due after it, or it could be passed over for ever.
-        if self.late_rest.is_some_and(|rest| delivery.due >= rest) {
-            return Some(delivery);
-        }
-        self.late.insert((delivery.due, delivery.sequence), delivery);
-        if self.late.len() <= LATE {
-            return None;
-        }
-        let (_, left) = self.late.pop_last()?;
-        self.late_rest = Some(left.due);
-        Some(left)
-    }
-
-    fn insert(&mut self, delivery: Delivery) {
-        self.fresh += 1;
-        let (sequence, key) = (delivery.sequence, delivery.chat_key.clone());
-        let chat = self.chats.entry(key.clone()).or_default();
-        let at = chat.partition_point(|other| other.sequence < sequence);
-        if at == 0 {
-            if let Some(first) = chat.front() {
-                self.turns.remove(&(first.sequence, key.clone()));
-            }
-            if !self.busy.contains(&key) {
-                self.turns.insert((sequence, key));
-            }
-        }
-        chat.insert(at, delivery);
-    }
-
-    fn take(&mut self, now: i64, most: usize) -> Option<Delivery> {
-        if self.in_flight >= most || now < self.parked {
-            return None;
-        }
-        // In turn, so that neither those that failed nor those that are new wait for the end of the others.
-        self.late_next = !self.late_next;
-        let taken = if self.late_next {
-            self.take_late(now).or_else(|| self.take_fresh())
-        } else {
-            self.take_fresh().or_else(|| self.take_late(now))
-        }?;
-        self.in_flight += 1;
-        self.busy.insert(taken.chat_key.clone());
-        self.turns.retain(|(_, key)| *key != taken.chat_key);
-        Some(taken)
-    }
-
-    fn take_fresh(&mut self) -> Option<Delivery> {
-        let (_, key) = self.turns.pop_first()?;
-        let chat = self.chats.get_mut(&key)?;
-        let taken = chat.pop_front();
-        if chat.is_empty() {
-            self.chats.remove(&key);
-        }
-        self.fresh -= usize::from(taken.is_some());
-        taken
-    }
-
-    fn take_late(&mut self, now: i64) -> Option<Delivery> {
-        let due = self
-            .late
-            .range(..=(now, u64::MAX))
-            .find(|(_, delivery)| !self.busy.contains(&delivery.chat_key));
-        let key = *due?.0;
-        self.late.remove(&key)
-    }
-
-    fn next_due(&self, now: i64) -> Option<i64> {
-        if now < self.parked {
-            return (self.fresh > 0 || !self.late.is_empty()).then_some(self.parked);
-        }
-        self.late.range((now + 1, 0)..).next().map(|((due, _), _)| *due)
-    }
-
-    fn is_idle(&self) -> bool {
-        self.fresh == 0
-            && self.late.is_empty()
-            && self.in_flight == 0
-            && self.rest.is_none()
-            && self.late_rest.is_none()
-    }
-}
-
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -158,6 +158,35 @@ fn one_room_each_knows_sled_chromiumoxide_and_mlua() {
     }
 }
 
+/// The one client is guarded; another one would reach what it must not.
+#[test]
+fn nobody_can_build_an_outbound_client_of_their_own() {
+    let rules = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("clippy.toml")).unwrap();
+    for way in [
+        "reqwest::Client::new",
+        "reqwest::Client::builder",
+        "reqwest::ClientBuilder::new",
+        "reqwest::get",
+    ] {
+        assert!(
+            rules.contains(&format!("path = \"{way}\"")),
+            "clippy.toml permits {way}"
+        );
+    }
+    for (room, path, text) in files() {
+        let code = code(&text);
+        // The admin's is for the control socket alone.
+        let builds = ["reqwest::", "client::legacy", "client::conn"]
+            .iter()
+            .any(|name| code.contains(name));
+        assert!(
+            !builds || room == "http" || room == "admin",
+            "{} builds a client",
+            path.display()
+        );
+    }
+}
+
 #[test]
 fn the_environment_is_read_by_config_and_cli_only() {
     for (room, path, text) in files() {

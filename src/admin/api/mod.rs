@@ -6,6 +6,7 @@
 pub(super) mod accounts;
 mod body;
 pub(super) mod dead_runs;
+pub(super) mod endpoints;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod journal;

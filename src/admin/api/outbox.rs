@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::super::server::Context;
-use crate::store::{DeadLetter, Delivery};
+use crate::store::{Attempt, DeadLetter, Delivery};
 
 /// Deliveries shown, unless `limit` says otherwise, and at most.
 const SHOWN: usize = 100;
@@ -30,9 +30,14 @@ pub(in super::super) async fn waiting(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Value>, Refusal> {
     let deliveries = context.store.deliveries(limit(page)?).await?;
-    Ok(Json(
-        json!({"deliveries": deliveries.iter().map(shown).collect::<Vec<_>>()}),
-    ))
+    let ids = deliveries.iter().map(|delivery| delivery.id.clone());
+    let attempts = context.store.attempts(ids.collect()).await?;
+    let shown: Vec<Value> = deliveries
+        .iter()
+        .zip(attempts)
+        .map(|(delivery, met)| shown(delivery, &met))
+        .collect();
+    Ok(Json(json!({ "deliveries": shown })))
 }
 
 /// `GET /api/outbox/dead`
@@ -41,14 +46,16 @@ pub(in super::super) async fn dead(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Value>, Refusal> {
     let letters = context.store.dead_letters(limit(page)?).await?;
-    let shown = |letter: &DeadLetter| {
-        let mut delivery = shown(&letter.delivery);
+    let ids = letters.iter().map(|letter| letter.delivery.id.clone());
+    let attempts = context.store.attempts(ids.collect()).await?;
+    let shown = |(letter, met): (&DeadLetter, Vec<Attempt>)| {
+        let mut delivery = shown(&letter.delivery, &met);
         delivery["reason"] = Value::from(letter.reason.as_str());
         delivery["at"] = Value::from(letter.at);
         delivery
     };
     Ok(Json(
-        json!({"deliveries": letters.iter().map(shown).collect::<Vec<_>>()}),
+        json!({"deliveries": letters.iter().zip(attempts).map(shown).collect::<Vec<_>>()}),
     ))
 }
 
@@ -57,7 +64,7 @@ fn limit(page: Result<Query<Page>, QueryRejection>) -> Result<usize, Refusal> {
     Ok(page.limit.unwrap_or(SHOWN).min(MOST))
 }
 
-fn shown(delivery: &Delivery) -> Value {
+fn shown(delivery: &Delivery, attempts: &[Attempt]) -> Value {
     json!({
         "id": delivery.id,
         "endpoint": delivery.endpoint,
@@ -69,5 +76,6 @@ fn shown(delivery: &Delivery) -> Value {
         "last_error": delivery.last_error,
         "script": delivery.script,
         "event": delivery.event_id,
+        "attempts": attempts,
     })
 }

@@ -108,6 +108,7 @@ impl Writer {
             .first
             .store(head.first, std::sync::atomic::Ordering::Release);
         *unpoisoned(self.shared.durable_id.lock()) = head.ids.last();
+        self.shared.note_held(head.held);
         // What the failed commit held was never given out; readers take it from the disk.
         *self.shared.tail() = Default::default();
         *unpoisoned(self.shared.disk.write()) = Some(disk);

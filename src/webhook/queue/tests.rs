@@ -17,6 +17,7 @@ fn delivery(endpoint: &str, chat: &str, sequence: u64) -> Delivery {
         script: None,
         event_id: None,
         replayed: false,
+        size: 0,
     }
 }
 
@@ -208,7 +209,7 @@ fn what_could_not_be_read_is_owed() {
     }
     let (endpoint, after) = queue.short_of().unwrap();
     assert!(queue.short_of().is_none());
-    queue.owe(&endpoint, after.clone());
+    queue.owe(&endpoint, &after);
     assert_eq!(queue.short_of(), Some((endpoint, after)));
 }
 

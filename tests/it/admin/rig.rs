@@ -21,6 +21,7 @@ use wharf::http::{Client, Request};
 use wharf::script::{self, AccountState, Scripts};
 use wharf::session::{self, Sessions};
 use wharf::store::Store;
+use wharf::webhook;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -138,9 +139,22 @@ impl Host {
         })
         .await
         .unwrap();
+        let client = Client::new(&Egress {
+            allow: vec!["127.0.0.0/8".parse().unwrap()],
+        })
+        .unwrap();
+        let deliveries = webhook::run(webhook::Deps {
+            store: store.clone(),
+            config: config.subscribe(),
+            client: client.clone(),
+            clock: webhook::Clock::default(),
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        });
         let deps = admin::Deps {
             sessions: sessions.clone(),
             scripts: scripts.clone(),
+            deliveries,
             store: store.clone(),
             config: config.subscribe(),
             stop: stop.clone(),
@@ -148,10 +162,6 @@ impl Host {
             data_dir,
         };
         admin::serve(deps, doors);
-        let client = Client::new(&Egress {
-            allow: vec!["127.0.0.0/8".parse().unwrap()],
-        })
-        .unwrap();
         let key = keys::make(&store, None, vec!["admin".to_owned()]).await.unwrap();
         Self {
             addr,

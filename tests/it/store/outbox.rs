@@ -58,6 +58,7 @@ async fn deliveries_come_by_due_time_and_then_in_the_order_of_their_posts() {
         due,
         tries: 1,
         last_error: Some("refused".to_owned()),
+        attempt: None,
     };
     change(&store, vec![retry, OutboxChange::Done(ids[1].clone())]).await;
     store.close().await.unwrap();

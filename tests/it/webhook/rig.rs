@@ -14,7 +14,7 @@ use wharf::config::{Config, Sources};
 use wharf::event::Event;
 use wharf::http::Client;
 use wharf::store::{Batch, DeadLetter, Delivery, Post, Store};
-use wharf::webhook;
+use wharf::webhook::{self, Clock, Deliveries};
 
 pub(super) const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -53,6 +53,19 @@ impl Receiver {
         retry_after: Option<&'static str>,
         answer: impl Fn(&Got) -> Answer + Clone + Send + Sync + 'static,
     ) -> Self {
+        Self::listen(0, retry_after, answer).await
+    }
+
+    /// The same at a port that was free a moment ago.
+    pub(super) async fn start_at(port: u16, answer: impl Fn(&Got) -> Answer + Clone + Send + Sync + 'static) -> Self {
+        Self::listen(port, None, answer).await
+    }
+
+    async fn listen(
+        port: u16,
+        retry_after: Option<&'static str>,
+        answer: impl Fn(&Got) -> Answer + Clone + Send + Sync + 'static,
+    ) -> Self {
         let (sender, got) = mpsc::channel(1_000);
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let most_at_once = Arc::clone(&most);
@@ -74,7 +87,7 @@ impl Receiver {
                 (status, HeaderMap::from_iter(asked))
             }
         };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let end = CancellationToken::new();
         let (stopped, router) = (end.clone(), axum::Router::new().fallback(handler));
@@ -117,6 +130,8 @@ pub(super) fn at_once(status: StatusCode) -> Answer {
 pub(super) struct Outbox {
     pub(super) store: Store,
     pub(super) config: watch::Sender<Arc<Config>>,
+    pub(super) deliveries: Deliveries,
+    pub(super) clock: Clock,
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -127,17 +142,20 @@ impl Outbox {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let config = watch::Sender::new(Arc::new(read(config)));
         let client = Client::new(&config.borrow().egress).unwrap();
+        let clock = Clock::default();
         let deps = webhook::Deps {
             store: store.clone(),
             config: config.subscribe(),
             client,
+            clock: clock.clone(),
             tracker: tracker.clone(),
             stop: stop.clone(),
         };
-        webhook::run(deps);
         Self {
             store,
             config,
+            deliveries: webhook::run(deps),
+            clock,
             tracker,
             stop,
         }
