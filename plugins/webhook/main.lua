@@ -49,6 +49,9 @@ end
 
 local FORMATS = {}
 for stem, format in formats do
+  if type(format) ~= "table" or type(format.events) ~= "table" or type(format.make) ~= "function" then
+    error("formats/" .. stem .. ".lua returns no { events = ..., make = ... }", 0)
+  end
   FORMATS[format.name or stem] = format
 end
 

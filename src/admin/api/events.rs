@@ -23,10 +23,13 @@ use super::super::listen::HangUp;
 use super::super::refusal::Refusal;
 use super::super::server::Context;
 use crate::event::{AccountId, BadAccountId, Names};
-use crate::store::{Place, Store};
+use crate::store::{Moment, Place, Store};
 
 /// The header in which a client that was cut off says how far it got.
 const LAST: HeaderName = HeaderName::from_static("last-event-id");
+
+/// In place of an id: all that the journal holds.
+const FIRST: &str = "first";
 
 /// Seconds after which one that found no place may ask again.
 const AGAIN: u64 = 5;
@@ -34,7 +37,7 @@ const AGAIN: u64 = 5;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct Which {
-    /// The id of the last event that the client has.
+    /// The id of the last event that the client has; or [`FIRST`].
     since: Option<String>,
     /// Accounts, separated by commas.
     #[serde(default)]
@@ -127,11 +130,15 @@ async fn begin(store: &Store, since: Option<String>) -> Result<(u64, Option<Stri
         // Those that came meanwhile are read from the journal.
         return Ok((head, before.first().map(|(_, event)| event.id.clone())));
     };
+    if since == FIRST {
+        return Ok((store.place_at(Moment::FIRST).await?.offset(), None));
+    }
     match store.place_after(&since).await? {
         None => Err(bad_id(&since)),
         Some(Place::At(offset)) => Ok((offset, Some(since))),
         Some(Place::Gone { oldest, .. }) => {
-            let message = format!("the journal does not hold what came after {since} any more; begin with `oldest`");
+            let message =
+                format!("the journal does not hold what came after {since} any more; begin with `since={FIRST}`");
             Err(Refusal::new(StatusCode::GONE, "EVENT_GONE", message).with("oldest", oldest))
         }
     }
@@ -204,6 +211,7 @@ mod tests {
             );
             assert_eq!(refused.more["oldest"], ids[3]);
         }
+        assert_eq!(begin(&store, Some(FIRST.to_owned())).await.unwrap(), (3, None));
         assert_eq!(begin(&store, Some(ids[3].clone())).await.unwrap().0, 4);
         assert_eq!(begin(&store, Some(ids[4].to_lowercase())).await.unwrap().0, 5);
         assert_eq!(begin(&store, None).await.unwrap(), (5, Some(ids[4].clone())));

@@ -131,6 +131,7 @@ impl Host {
             last_error: None,
             script: None,
             event_id: None,
+            replayed: false,
             size: 0,
         };
         self.rows.insert(delivery.id.clone(), delivery);

@@ -155,6 +155,7 @@ impl Host {
             sessions: sessions.clone(),
             scripts: scripts.clone(),
             deliveries,
+            backups: wharf::store::backup::Backups::start(&store, config.subscribe(), &tracker, stop.clone()),
             store: store.clone(),
             config: config.subscribe(),
             stop: stop.clone(),

@@ -207,6 +207,15 @@ async fn a_format_of_the_owners_own_is_a_file_in_formats_and_live() {
         refused.message
     );
     let file = bench.dir.path().join("plugins").join(NAME).join("formats/short.lua");
+    std::fs::write(&file, "return { events = { 'message' } }").unwrap();
+    let says = "formats/short.lua returns no { events = ..., make = ... }";
+    bench
+        .until_view(NAME, |view| {
+            view.refused
+                .as_ref()
+                .is_some_and(|refused| refused.message.contains(says))
+        })
+        .await;
     std::fs::write(
         file,
         "return { events = { 'message' }, make = function(event) return { text = event.data.body } end }",
