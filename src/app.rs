@@ -2,6 +2,8 @@
 //!
 //! In: where the configuration is. Out: a running host, and an orderly end. Must not do any room's work.
 
+mod script_host;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -9,23 +11,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use hyper::body::Bytes;
 use serde_json::{Map, Value};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::action::{ActOrder, DownloadOrder, Failure, FailureKind, File, Found, LookOrder, SendOrder, Sent};
 use crate::config::{self, Config, Live, Outcome, Sources};
-use crate::event::{AccountId, Draft, Kind, Origin};
-use crate::script::{AccountState, Made, Scripts};
+use crate::event::{Draft, Kind, Origin};
+use crate::script::Scripts;
 use crate::session::Sessions;
-use crate::store::{Batch, NewEvent, Store};
+use crate::store::backup::Backups;
+use crate::store::{self, Batch, NewEvent, Store};
 use crate::telemetry::{self, Telemetry};
 use crate::watch::{Folder, Folders};
-use crate::{admin, http, media, page, script, session, webhook};
+use crate::{admin, http, page, script, session, webhook};
+use script_host::ScriptHost;
 
 /// Longest time that the tasks of the rooms get to end after the browsers are closed.
 const LAST_TASKS: Duration = Duration::from_secs(10);
@@ -49,7 +48,7 @@ pub enum Error {
     Page(#[from] page::Error),
     /// The store.
     #[error(transparent)]
-    Store(#[from] crate::store::Error),
+    Store(#[from] store::Error),
     /// The accounts.
     #[error(transparent)]
     Session(#[from] session::Error),
@@ -169,8 +168,10 @@ impl App {
             tracker: tracker.clone(),
             stop: stop.clone(),
         });
+        let backups = Backups::start(store, live.subscribe(), tracker, stop.clone());
         let addr = doors.addr();
         let deps = admin::Deps {
+            backups,
             sessions: sessions.clone(),
             scripts: scripts.clone(),
             deliveries,
@@ -237,9 +238,22 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
 }
 
 async fn open_store(config: &Config) -> Result<Store, Error> {
-    let (dir, cache) = (config.data.dir.clone(), config.data.cache);
-    let opened = tokio::task::spawn_blocking(move || Store::open(&dir, cache)).await;
+    let dir = config.data.dir.clone();
+    let options = store::Options {
+        cache_bytes: config.data.cache,
+        ballast: true,
+        limits: limits(config),
+    };
+    let opened = tokio::task::spawn_blocking(move || Store::open_with(&dir, &options)).await;
     Ok(opened.expect("opening the store does not panic, and nothing cancels it")?)
+}
+
+/// How much of the journal is kept.
+fn limits(config: &Config) -> store::Limits {
+    store::Limits {
+        keep: config.data.journal_keep,
+        bytes: config.data.journal_max,
+    }
 }
 
 /// Follows the configuration's file; `None` where there is none.
@@ -270,6 +284,7 @@ fn follow_config(
                 Outcome::Changed(sections) => {
                     tracing::info!(?sections, "a new configuration is in force");
                     telemetry.follow(&live.current().log);
+                    store.follow_limits(limits(&live.current()));
                     report_change(&store, &sections).await;
                 }
             }
@@ -293,88 +308,5 @@ async fn report_change(store: &Store, sections: &[&'static str]) {
     };
     if let Err(error) = store.commit(batch).await {
         tracing::warn!(%error, "the change of configuration is in force, but not in the journal");
-    }
-}
-
-/// What scripts ask of the rest of the host.
-struct ScriptHost {
-    client: http::Client,
-    sessions: Sessions,
-    config: watch::Receiver<Arc<Config>>,
-}
-
-fn of_media(error: &media::Error) -> Failure {
-    Failure {
-        kind: match error {
-            media::Error::Disk { .. } => FailureKind::Internal,
-            media::Error::TooLarge { .. } | media::Error::Gone { .. } => FailureKind::Refused,
-        },
-        message: error.to_string(),
-        account: None,
-    }
-}
-
-impl script::Host for ScriptHost {
-    fn send(&self, order: SendOrder) -> BoxFuture<'static, Result<Sent, Failure>> {
-        let sessions = self.sessions.clone();
-        async move { sessions.send(order).await }.boxed()
-    }
-
-    fn act(&self, order: ActOrder) -> BoxFuture<'static, Result<(), Failure>> {
-        let sessions = self.sessions.clone();
-        async move { sessions.act(order).await }.boxed()
-    }
-
-    fn look(&self, order: LookOrder) -> BoxFuture<'static, Result<Found, Failure>> {
-        let sessions = self.sessions.clone();
-        async move { sessions.look(order).await }.boxed()
-    }
-
-    fn download(&self, order: DownloadOrder) -> BoxFuture<'static, Result<File, Failure>> {
-        let sessions = self.sessions.clone();
-        async move { sessions.download(order).await }.boxed()
-    }
-
-    fn keep(&self, file: Made) -> BoxFuture<'static, Result<File, Failure>> {
-        let media = self.sessions.media().clone();
-        async move {
-            let kept = media.keep(file.bytes, file.mimetype, file.filename).await;
-            kept.map_err(|error| of_media(&error))
-        }
-        .boxed()
-    }
-
-    fn read(&self, file: File) -> BoxFuture<'static, Result<Bytes, Failure>> {
-        let media = self.sessions.media().clone();
-        async move { media.read(&file).await.map_err(|error| of_media(&error)) }.boxed()
-    }
-
-    fn account(&self, id: &str) -> Option<AccountState> {
-        let id: AccountId = id.parse().ok()?;
-        let view = self.sessions.get(&id)?;
-        Some(AccountState {
-            state: view.state,
-            reason: view.reason,
-            since: view.since,
-            proof_age: view.proof_age_ms,
-        })
-    }
-
-    fn http(
-        &self,
-        method: hyper::Method,
-        request: http::Request,
-    ) -> BoxFuture<'static, Result<http::Response, http::Error>> {
-        let client = self.client.clone();
-        async move { client.send(method, request).await }.boxed()
-    }
-
-    fn has_endpoint(&self, name: &str) -> bool {
-        let Some(account) = name.strip_prefix("account:") else {
-            return self.config.borrow().endpoint.contains_key(name);
-        };
-        let id = account.parse::<AccountId>().ok();
-        id.and_then(|id| self.sessions.get(&id))
-            .is_some_and(|view| view.webhook_url.is_some())
     }
 }

@@ -12,20 +12,22 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{control, keys};
 use crate::app::{self, App};
-use crate::config::{self, Config, Sources};
+use crate::config::{self, Sources};
 use crate::script;
 use crate::simulator;
-use crate::store::Store;
+use crate::store::{self, Store};
 
+mod backup;
 mod dead;
 mod demo;
+mod doctor;
+mod key;
 mod plugin;
 mod record;
 mod repl;
 
-/// `EX_CONFIG` of sysexits.h: the configuration must change before another start makes sense.
+/// `EX_CONFIG` of sysexits.h: the configuration, or wharf itself, must change before another start makes sense.
 const EXIT_CONFIG: u8 = 78;
 
 /// `EX_SOFTWARE`: wharf itself is broken.
@@ -100,10 +102,16 @@ enum Command {
         #[command(subcommand)]
         command: dead::Command,
     },
+    /// Look whether everything that wharf needs is there and whole, and say what to do where it is not.
+    Doctor(doctor::Options),
+    /// Write a backup of the store, of a running host or a stopped one.
+    Backup(backup::Backup),
+    /// Make the data folder of a backup.
+    Restore(backup::Restore),
     /// Make, list and revoke keys for the admin.
     Key {
         #[command(subcommand)]
-        command: KeyCommand,
+        command: key::Command,
     },
 }
 
@@ -125,30 +133,6 @@ struct Where {
     /// The data folder, stronger than `[data] dir`.
     #[arg(long)]
     data: Option<PathBuf>,
-}
-
-#[derive(Subcommand)]
-enum KeyCommand {
-    /// Make a key; prints the key and nothing else. It is not shown again.
-    New {
-        /// What it is for.
-        #[arg(long)]
-        name: Option<String>,
-        /// read, send, qr or admin; may be given several times.
-        #[arg(long = "scope", default_value = "admin")]
-        scopes: Vec<String>,
-        #[command(flatten)]
-        place: Where,
-    },
-    /// List the keys, without the keys themselves.
-    List(Where),
-    /// Take a key out of use.
-    Revoke {
-        /// As listed.
-        id: String,
-        #[command(flatten)]
-        place: Where,
-    },
 }
 
 impl Where {
@@ -189,8 +173,14 @@ fn told(error: &anyhow::Error) -> String {
 
 fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("wharf: {}", told(error));
+    let newer = |error: &store::Error| matches!(error, store::Error::NewerSchema { .. });
     let configuration = error.downcast_ref::<config::Error>().is_some()
-        || matches!(error.downcast_ref::<app::Error>(), Some(app::Error::Config(_)));
+        || error.downcast_ref::<store::Error>().is_some_and(newer)
+        || match error.downcast_ref::<app::Error>() {
+            Some(app::Error::Config(_)) => true,
+            Some(app::Error::Store(error)) => newer(error),
+            _ => false,
+        };
     if configuration {
         ExitCode::from(EXIT_CONFIG)
     } else {
@@ -201,6 +191,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(place) => {
+            doctor::after_unclean_end(&place).await?;
             let app = App::start(place.sources()).await?;
             if let Some(address) = app.admin {
                 eprintln!("wharf: the admin is at http://{address}/ (make a key with `wharf key new`)");
@@ -248,7 +239,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Types { dir, place } => types(dir, &place),
         Command::Plugin { command } => plugin::run(command),
         Command::Dead { command } => dead::run(command).await,
-        Command::Key { command } => key(command).await,
+        Command::Doctor(options) => doctor::run(options).await,
+        Command::Backup(wanted) => backup::back_up(wanted).await,
+        Command::Restore(wanted) => backup::restore(&wanted),
+        Command::Key { command } => key::run(command).await,
     }
 }
 
@@ -326,71 +320,6 @@ async fn until_asked_to_stop() -> anyhow::Result<()> {
         std::process::exit(1);
     });
     Ok(())
-}
-
-/// Keys are kept in the store: a running host is asked through its socket, else the store is opened here.
-async fn key(command: KeyCommand) -> anyhow::Result<ExitCode> {
-    let place = match &command {
-        KeyCommand::New { place, .. } | KeyCommand::List(place) | KeyCommand::Revoke { place, .. } => place,
-    };
-    let config = place.sources().load()?;
-    let keys = Keys::reach(&config).await?;
-    match command {
-        KeyCommand::New { name, scopes, .. } => println!("{}", keys.make(name, scopes).await?),
-        KeyCommand::List(_) => {
-            for key in keys.list().await? {
-                println!("{}\t{}\t{}", key.id, key.scopes.join(","), key.name.unwrap_or_default());
-            }
-        }
-        KeyCommand::Revoke { id, .. } => {
-            anyhow::ensure!(keys.revoke(&id).await?, "there is no key {id}; see `wharf key list`");
-        }
-    }
-    keys.leave().await?;
-    Ok(ExitCode::SUCCESS)
-}
-
-enum Keys {
-    Running(control::Client),
-    Stopped(Store),
-}
-
-impl Keys {
-    async fn reach(config: &Config) -> anyhow::Result<Self> {
-        if let Some(client) = control::Client::connect(&config.data.dir.join("wharf.sock")).await {
-            return Ok(Self::Running(client));
-        }
-        app::prepare(&config.data.dir)?;
-        Ok(Self::Stopped(open(&config.data.dir, config.data.cache).await?))
-    }
-
-    async fn make(&self, name: Option<String>, scopes: Vec<String>) -> anyhow::Result<String> {
-        Ok(match self {
-            Self::Running(client) => client.make_key(name, scopes).await?,
-            Self::Stopped(store) => keys::make(store, name, scopes).await?,
-        })
-    }
-
-    async fn list(&self) -> anyhow::Result<Vec<keys::Listed>> {
-        Ok(match self {
-            Self::Running(client) => client.list_keys().await?,
-            Self::Stopped(store) => keys::list(store).await?,
-        })
-    }
-
-    async fn revoke(&self, id: &str) -> anyhow::Result<bool> {
-        Ok(match self {
-            Self::Running(client) => client.revoke_key(id).await?,
-            Self::Stopped(store) => keys::revoke(store, id).await?,
-        })
-    }
-
-    async fn leave(self) -> anyhow::Result<()> {
-        if let Self::Stopped(store) = self {
-            store.close().await?;
-        }
-        Ok(())
-    }
 }
 
 async fn open(dir: &Path, cache: u64) -> anyhow::Result<Store> {

@@ -17,12 +17,16 @@ use tokio::time::timeout;
 use super::keys::Listed;
 use crate::event::Event;
 use crate::script::{DeadView, Typed};
+use crate::store::backup::Summary;
 
 /// Time for one question and its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Time for a text that a person typed: it may wait for an account, as long as scripts may.
 const TYPED: Duration = Duration::from_secs(15 * 60);
+
+/// A backup with the profiles of some dozen accounts takes minutes.
+const BACKED_UP: Duration = Duration::from_secs(60 * 60);
 
 /// The largest answer, in bytes.
 const ANSWER: usize = 4 << 20;
@@ -181,6 +185,26 @@ impl Client {
         let names: Vec<&str> = names.iter().filter(plain).map(String::as_str).collect();
         let path = format!("/api/journal/last?last={last}&events={}", names.join(","));
         read(self.ask(Method::GET, &path, None).await?, "events")
+    }
+
+    /// Has the host write a backup to this absolute path, with its accounts' profiles or without.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Error`].
+    pub async fn back_up(&self, file: &Path, profiles: bool) -> Result<Summary, Error> {
+        let body = Some(json!({"file": file, "profiles": profiles}));
+        let answer = self.ask_within(BACKED_UP, Method::POST, "/api/backup", body).await?;
+        serde_json::from_value(answer).map_err(|_| Error::Unclear)
+    }
+
+    /// How the store is, and how the last backup went.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Error`].
+    pub async fn store(&self) -> Result<Value, Error> {
+        self.ask(Method::GET, "/api/store", None).await
     }
 
     /// Starts a dead run again and waits for its end.

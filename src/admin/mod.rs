@@ -29,6 +29,7 @@ pub use listen::Doors;
 use crate::config::Config;
 use crate::script::Scripts;
 use crate::session::Sessions;
+use crate::store::backup::Backups;
 use crate::store::{self, Store};
 use crate::webhook::Deliveries;
 
@@ -45,6 +46,8 @@ pub struct Deps {
     pub deliveries: Deliveries,
     /// Keys, the outbox, send intents.
     pub store: Store,
+    /// The store's backups.
+    pub backups: Backups,
     /// `[admin]`, the limit of accounts, declared webhooks: as they are in force.
     pub config: watch::Receiver<Arc<Config>>,
     /// Ends it: requests under way get ten seconds.
@@ -101,6 +104,7 @@ pub fn serve(deps: Deps, doors: Doors) {
         scripts,
         deliveries,
         store,
+        backups,
         config,
         stop,
         tracker,
@@ -111,6 +115,7 @@ pub fn serve(deps: Deps, doors: Doors) {
         scripts,
         deliveries,
         store,
+        backups,
         config: config.clone(),
         tracker: tracker.clone(),
         throttle: throttle::Throttle::default(),

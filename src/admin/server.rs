@@ -13,6 +13,7 @@
 //! | `POST /api/accounts/{id}/messages/send` | send | send a text |
 //! | `GET /api/scripts` | read | scripts and plugins, with their last error |
 //! | `GET /api/scripts/dead`, `POST /api/scripts/dead/{id}/run` | read, admin | runs that were given up; start one again |
+//! | `POST /api/backup` | the control socket | `wharf backup` |
 //! | `GET /api/journal/last` | the control socket | `wharf record` |
 //! | `POST /api/scripts/{name}/repl` | the control socket | `wharf repl` |
 //! | `GET /api/outbox`, `/api/outbox/dead` | read | deliveries that wait, and those given up |
@@ -47,6 +48,7 @@ use crate::config::Config;
 use crate::script::Scripts;
 use crate::session::Sessions;
 use crate::store::Store;
+use crate::store::backup::Backups;
 use crate::webhook::Deliveries;
 
 /// The largest body of a request, in bytes.
@@ -58,6 +60,7 @@ pub(super) struct Context {
     pub(super) scripts: Scripts,
     pub(super) deliveries: Deliveries,
     pub(super) store: Store,
+    pub(super) backups: Backups,
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) tracker: TaskTracker,
     pub(super) throttle: Throttle,
@@ -136,6 +139,8 @@ pub(super) fn routes() -> Vec<Route> {
             admin,
             api::endpoints::enable,
         ),
+        row(get.clone(), "/api/store", read, api::store::show),
+        row(post.clone(), "/api/backup", Control, api::store::back_up),
         row(get.clone(), "/api/keys", Control, api::keys::list),
         row(post.clone(), "/api/keys", Control, api::keys::make),
         row(delete, "/api/keys/{id}", Control, api::keys::revoke),

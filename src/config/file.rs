@@ -23,6 +23,7 @@ pub(super) type Free = BTreeMap<String, Spanned<toml::Value>>;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) data: Data,
+    pub(super) backup: Backup,
     pub(super) log: Log,
     pub(super) admin: Admin,
     pub(super) whatsapp: Whatsapp,
@@ -52,6 +53,17 @@ pub(super) struct Media {
 pub(super) struct Data {
     pub(super) dir: Option<PathBuf>,
     pub(super) cache: Option<Spanned<Size>>,
+    pub(super) journal_keep: Option<Spanned<Span>>,
+    pub(super) journal_max: Option<Spanned<Size>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Backup {
+    pub(super) every: Option<Spanned<Span>>,
+    pub(super) keep: Option<Spanned<usize>>,
+    pub(super) dir: Option<PathBuf>,
+    pub(super) passphrase: Option<Spanned<SecretText>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

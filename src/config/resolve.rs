@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::file::{self, File, Free, LogFormat, line_of};
 use super::resolved::{
-    Accounts, Admin, Browser, BrowserKind, Config, Data, Egress, Log, Media, Pacing, Scripts, Secret, Webhooks,
+    Accounts, Admin, Backup, Browser, BrowserKind, Config, Data, Egress, Log, Media, Pacing, Scripts, Secret, Webhooks,
     Whatsapp,
 };
 use super::value::{SecretText, Span};
@@ -114,7 +114,16 @@ pub(super) fn resolve(layers: &[Layer], base: &Path) -> Result<Config, Error> {
                 "at least \"1MiB\""
             )
             .0,
+            journal_keep: checked!(layers, data.journal_keep, some_time, "at least \"1s\"").0,
+            journal_max: checked!(
+                layers,
+                data.journal_max,
+                |size: &super::value::Size| size.0 >= 1 << 20,
+                "at least \"1MiB\""
+            )
+            .0,
         },
+        backup: backup(layers, &at)?,
         log: Log {
             level: checked!(
                 layers,
@@ -276,6 +285,24 @@ fn per_minute<'a>(layer: &Layer, written: &'a Spanned<u32>) -> Result<&'a u32, E
         return Err(layer.refuse(written, "at least 1 message a minute; to stop an account, stop it"));
     }
     Ok(written.get_ref())
+}
+
+fn backup(layers: &[Layer], at: &dyn Fn(&Path) -> PathBuf) -> Result<Backup, Error> {
+    let (layer, span) = pick!(layers, backup.every);
+    let every = span.get_ref().0;
+    if !every.is_zero() && every < Duration::from_secs(60) {
+        return Err(layer.refuse(span, "at least \"1m\", or \"0s\" for never"));
+    }
+    let dir = layers.iter().find_map(|layer| layer.file.backup.dir.as_deref());
+    let passphrase = layers
+        .iter()
+        .find_map(|layer| layer.file.backup.passphrase.as_ref().map(|text| (layer, text)));
+    Ok(Backup {
+        every: (!every.is_zero()).then_some(every),
+        keep: *checked!(layers, backup.keep, |keep: &usize| *keep > 0, "at least 1"),
+        dir: dir.map_or_else(|| at(pick!(layers, data.dir).1).join("backups"), at),
+        passphrase: passphrase.map(|(layer, text)| layer.secret(text)).transpose()?,
+    })
 }
 
 fn media(layers: &[Layer]) -> Result<Media, Error> {

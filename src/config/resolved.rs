@@ -20,6 +20,8 @@ use crate::event::AccountId;
 pub struct Config {
     /// `[data]`
     pub data: Data,
+    /// `[backup]`
+    pub backup: Backup,
     /// `[log]`
     pub log: Log,
     /// `[admin]`
@@ -58,6 +60,7 @@ impl Config {
     pub fn differs_from(&self, other: &Self) -> Vec<&'static str> {
         let sections = [
             ("data", self.data != other.data),
+            ("backup", self.backup != other.backup),
             ("log", self.log != other.log),
             ("admin", self.admin != other.admin),
             ("whatsapp", self.whatsapp != other.whatsapp),
@@ -112,6 +115,23 @@ pub struct Data {
     pub dir: PathBuf,
     /// The store's cache, in bytes.
     pub cache: u64,
+    /// How long the journal keeps an event.
+    pub journal_keep: Duration,
+    /// Bytes of events that the journal keeps.
+    pub journal_max: u64,
+}
+
+/// Backups that the host makes by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// The time from one to the next; `None` for never.
+    pub every: Option<Duration>,
+    /// How many are kept.
+    pub keep: usize,
+    /// Where they go.
+    pub dir: PathBuf,
+    /// What they are encrypted with.
+    pub passphrase: Option<Secret>,
 }
 
 /// What is logged.

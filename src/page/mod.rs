@@ -14,6 +14,7 @@
 
 mod bridge;
 mod connection;
+mod copy;
 mod error;
 mod executable;
 mod flags;
@@ -27,10 +28,13 @@ mod report;
 mod script;
 mod snapshot;
 mod tab;
+mod trial;
 
+pub use copy::copy_profile;
 pub use error::Error;
 pub use executable::find_browser;
 pub use launch::Launch;
 pub use library::Library;
 pub use report::{Begun, ChatSummary, Fetched, Format, Me, Ordered, PageEvent, PageStatus, REPORTS, Report, Resolved};
 pub use tab::Tab;
+pub use trial::try_browser;

@@ -34,6 +34,7 @@ mod permissions;
 mod pins;
 pub mod plugins;
 mod queue;
+mod readers;
 mod record;
 mod reference;
 mod reload;
@@ -229,6 +230,7 @@ impl Scripts {
         tracker.spawn(Arc::clone(&gates).run());
         tracker.spawn(reload.run());
         tracker.spawn(jobs::run(Arc::clone(&shared)));
+        tracker.spawn(readers::run(slots.clone(), Arc::clone(&shared)));
         let scripts = Scripts {
             slots,
             shared: Arc::clone(&shared),

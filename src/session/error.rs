@@ -75,6 +75,14 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A profile could not be copied.
+    #[error("cannot copy the profile {}: {source}", path.display())]
+    Copy {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The page did not do it.
     #[error(transparent)]
     Page(#[from] page::Error),

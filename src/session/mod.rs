@@ -10,6 +10,7 @@
 //! | `open_tab`, `ingest`, `sweep`, `drafts` | from the page to the journal, live and afterwards |
 //! | `send`, `settle`, `pacing`, `locks` | sending once, in turn |
 //! | `acts` | what may be done twice: reactions, edits, looking things up |
+//! | `copies` | profiles for a backup |
 //! | `qr`, `snapshot`, `view` | what is shown |
 //! | `tab` | the seam to the page room |
 
@@ -17,6 +18,7 @@ mod account;
 mod accounts;
 mod actor;
 mod acts;
+mod copies;
 mod drafts;
 mod error;
 mod hold;
@@ -53,6 +55,7 @@ use crate::event::AccountId;
 use crate::media::Media;
 use crate::store::Store;
 
+pub use copies::copy_stopped;
 pub use error::Error;
 pub use qr::Qr;
 pub use registry::Sessions;

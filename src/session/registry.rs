@@ -304,6 +304,11 @@ impl Sessions {
         account
     }
 
+    /// `[data]`, in force.
+    pub(super) fn data(&self) -> crate::config::resolved::Data {
+        self.0.room.config.borrow().data.clone()
+    }
+
     /// Asks the actor and waits for its answer.
     pub(super) async fn command<T>(
         &self,

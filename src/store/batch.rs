@@ -95,6 +95,12 @@ impl Batch {
             && self.keys.is_empty()
     }
 
+    /// Whether it brings what is not in the store yet, so that it can wait while the disk is almost full. What became of a
+    /// delivery, a run or a send is no new work: it frees more than it takes.
+    pub(super) fn is_new_work(&self) -> bool {
+        !(self.events.is_empty() && self.posts.is_empty() && self.jobs.is_empty() && self.kv.is_empty())
+    }
+
     /// About how many rows it takes, for the bound on a commit; rather too many than too few.
     pub(super) fn rows(&self) -> usize {
         let parts: usize = self

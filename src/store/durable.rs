@@ -8,6 +8,9 @@
 //! | G4 | `*.generating` is removed; `snap.*` is moved aside once when opening fails | half-written and damaged snapshots stop sled from opening; the log alone holds everything | here |
 //! | G5 | every file and folder is synced after opening | sled's `conf` torn by a loss of power | here |
 //! | G6 | after any error of the disk the database is closed and opened again, and what was acknowledged is looked for | sled's errors stick to a handle; the kernel reports a failed write-back once only | `writer` |
+//! | G7 | below a twentieth of the disk new work is refused; 64 MiB are set aside for opening again | an error of sled's sticks to the handle | `space`, `writer` |
+//! | G8 | after an unclean end the store is read whole in a process of its own, before it is opened | damage can make sled panic or abort | `check` |
+//! | G9 | a store that takes four times what its rows do is rewritten at the start | sled never returns a segment to the disk | `compact` |
 //! | G10 | sled is called on the writer's thread and on blocking threads only | it blocks for up to 20 ms | `mod` |
 //!
 //! In: the store's folder, whose lock the caller holds. Out: an open `sled::Db`. Must not read or write rows.
@@ -90,7 +93,7 @@ fn sync_entry(path: &Path) -> Result<(), Error> {
     sync_path(path)
 }
 
-fn sync_path(path: &Path) -> Result<(), Error> {
+pub(super) fn sync_path(path: &Path) -> Result<(), Error> {
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(|err| Error::folder("sync", path, err))

@@ -80,6 +80,28 @@ pub enum Error {
         /// What, and why.
         what: String,
     },
+    /// The disk is almost full, and the batch brings new work; nothing of it was kept.
+    #[error("the disk is almost full: {} MiB are free and {} MiB are kept free; make room, wharf goes on by itself", free >> 20, kept_free >> 20)]
+    Full {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes below which new work is refused.
+        kept_free: u64,
+    },
+    /// A backup that cannot be used; nothing was changed.
+    #[error("the backup {} cannot be used: {why}", .file.display())]
+    Backup {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// It cannot be done beside what is under way.
+    #[error("{what}")]
+    Busy {
+        /// What, and why.
+        what: String,
+    },
     /// The disk failed. The store reopens by itself; whether the batch was kept is not known until then.
     #[error("the store is out of service: {why}")]
     Down {
@@ -95,7 +117,7 @@ impl Error {
     /// Whether the same request may succeed later without being changed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Down { .. } | Error::InUse { .. })
+        matches!(self, Error::Down { .. } | Error::Full { .. } | Error::InUse { .. })
     }
 
     /// Whether the open database must not be used any more.

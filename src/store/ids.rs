@@ -41,6 +41,11 @@ impl Ids {
     }
 }
 
+/// When an id was made, in milliseconds since 1970.
+pub(super) fn time_of(id: u128) -> i64 {
+    i64::try_from(id >> 80).unwrap_or(i64::MAX)
+}
+
 /// An id as text, such as `evt_01J…`.
 pub(super) fn text(prefix: &str, id: u128) -> String {
     format!("{prefix}{}", Ulid(id))

@@ -60,6 +60,7 @@ pub(super) fn stage(layer: &mut Layer<'_>, new: NewEvent, now: i64) -> Result<Op
     let payload = record::to_json(&event)?;
     layer.put_bytes(Table::Journal.numbered(offset), &payload)?;
     layer.event_bytes += payload.len();
+    layer.head.journal_bytes += payload.len() as u64;
     Ok(Some((offset, Arc::new(event))))
 }
 
@@ -101,14 +102,6 @@ impl Tail {
     }
 }
 
-/// The first offset that the journal still has; `head` if it has none.
-fn first_offset(disk: &Disk, head: u64) -> Result<u64, Error> {
-    match disk.scan(&Table::Journal.prefix()).next() {
-        Some(row) => layout::number_of(&row?.0),
-        None => Ok(head),
-    }
-}
-
 fn read_events(disk: &Disk, from: u64, limit: usize, head: u64) -> Result<Vec<Numbered>, Error> {
     let mut found = Vec::new();
     let mut bytes = 0;
@@ -125,8 +118,8 @@ fn read_events(disk: &Disk, from: u64, limit: usize, head: u64) -> Result<Vec<Nu
     Ok(found)
 }
 
-fn find(disk: &Disk, id: &str, head: u64) -> Result<Option<Numbered>, Error> {
-    let (mut low, mut high) = (first_offset(disk, head)?, head);
+fn find(disk: &Disk, id: &str, first: u64, head: u64) -> Result<Option<Numbered>, Error> {
+    let (mut low, mut high) = (first, head);
     while low < high {
         let middle = low + (high - low) / 2;
         let key = Table::Journal.numbered(middle);
@@ -151,11 +144,18 @@ impl Store {
         self.shared.head.subscribe()
     }
 
+    /// The offset of the oldest event that is kept. It only rises.
+    #[must_use]
+    pub fn first_offset(&self) -> u64 {
+        self.shared.first.load(std::sync::atomic::Ordering::Acquire)
+    }
+
     /// The events from this offset on, at most `limit`, fewer where they are large; empty only at the head. Offsets are
-    /// host-wide and without gaps from the first that is still kept.
+    /// host-wide and without gaps from [`Store::first_offset`]; asked for older ones, it begins there.
     pub async fn events(&self, from: u64, limit: usize) -> Result<Vec<Numbered>, Error> {
         let head = *self.shared.head.borrow();
         let limit = limit.min(PAGE_MAX);
+        let from = from.max(self.first_offset());
         if from >= head || limit == 0 {
             return Ok(Vec::new());
         }
@@ -170,7 +170,7 @@ impl Store {
         if ids::parse(PREFIX, event_id).is_none() {
             return Ok(None);
         }
-        let (id, head) = (event_id.to_owned(), *self.shared.head.borrow());
-        self.read(move |disk| find(disk, &id, head)).await
+        let (id, head, first) = (event_id.to_owned(), *self.shared.head.borrow(), self.first_offset());
+        self.read(move |disk| find(disk, &id, first, head)).await
     }
 }

@@ -159,6 +159,18 @@ pub(super) fn number_of(key: &[u8]) -> Result<u64, Error> {
         .ok_or_else(|| Error::corrupt(format!("row {}: no number in its key", key.escape_ascii())))
 }
 
+/// The first key behind all that begin so; empty stands for a prefix that nothing lies behind.
+pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end
+}
+
 /// A text in a key.
 pub(super) fn text_of(key: &[u8], bytes: &[u8]) -> Result<String, Error> {
     String::from_utf8(bytes.to_vec()).map_err(|_| Error::corrupt(format!("row {}: not a text", key.escape_ascii())))

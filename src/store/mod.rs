@@ -15,14 +15,23 @@
 //! * **When the disk fails**, every waiting batch fails as [`Error::Down`], the database is closed and opened again after 1 s,
 //!   doubling to 30 s. Whether such a batch was kept can be asked afterwards (`page_mark`, `intent`, `position`).
 //!
-//! Rows: `layout`; their form: `record`; numbering and staging: `stage`; what is removed in the background: `sweep`.
+//! Underneath: `engine`, which is `tree` (sled) on a disk. Rows: `layout`; their form: `record`; numbering and staging: `stage`; what is removed in the background: `sweep`, `retention`;
+//! the room on the disk: `space`.
 
 mod accounts;
+pub mod backup;
 mod batch;
+mod check;
+mod compact;
+#[cfg(test)]
+mod conformance;
 mod disk;
 mod durable;
 mod endpoints;
+mod engine;
 mod error;
+#[cfg(test)]
+mod faulty;
 mod ids;
 mod intents;
 mod jobs;
@@ -32,22 +41,33 @@ mod kv;
 mod layout;
 mod lock;
 mod marks;
+#[cfg(test)]
+mod memory;
+mod migrate;
 mod opening;
 mod outbox;
 mod position;
 mod record;
+mod retention;
 mod runs;
+mod space;
 mod stage;
 mod sweep;
+#[cfg(test)]
+mod tests;
+mod tree;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use accounts::{AccountRecord, Desired, Webhook};
 pub use batch::{Batch, Committed, EVENTS_PER_BATCH, NewEvent, Once, PageMark, ROWS_PER_BATCH, ROWS_PER_COMMIT};
+pub use check::{Checked, check};
 pub use endpoints::{Disabled, EndpointRecord, SigningSecret};
 pub use error::Error;
 pub use intents::Intent;
@@ -61,7 +81,9 @@ pub use outbox::{
     Share,
 };
 pub use position::Position;
+pub use retention::Limits;
 pub use runs::{DeadRun, FailedRun, Verdict};
+pub use space::{Health, Level, room};
 
 use disk::Disk;
 use writer::Command;
@@ -74,6 +96,40 @@ const READERS: usize = 8;
 
 /// The folder of the database in the data folder.
 const FOLDER: &str = "store";
+
+/// The file in the data folder that holds room for the moment at which the disk is full.
+const BALLAST: &str = "store.ballast";
+
+/// The file in the data folder that is there while a store is open: one that is found there says that it did not end in order.
+const OPEN: &str = "store.open";
+
+/// Whether the store of a data folder was not closed in order by who had it last, or is open now.
+#[must_use]
+pub fn ended_uncleanly(dir: &Path) -> bool {
+    dir.join(OPEN).exists()
+}
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes of sled's cache.
+    pub cache_bytes: u64,
+    /// Whether 64 MiB of the disk are set aside for the moment at which another process has filled it.
+    pub ballast: bool,
+    /// How much of the journal is kept.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    /// A cache of 16 MiB, no ballast, the limits of [`Limits::default`].
+    fn default() -> Self {
+        Self {
+            cache_bytes: 16 << 20,
+            ballast: false,
+            limits: Limits::default(),
+        }
+    }
+}
 
 /// A handle on the store; clones share it.
 #[derive(Clone, Debug)]
@@ -91,12 +147,20 @@ struct Shared {
     /// Why it is closed.
     down: Mutex<Error>,
     head: watch::Sender<u64>,
+    /// The offset of the oldest event that is kept.
+    first: AtomicU64,
     outbox: watch::Sender<u64>,
     jobs: watch::Sender<u64>,
     /// Whether the outbox holds all that it may.
     full: watch::Sender<bool>,
     durable_id: Mutex<u128>,
     tail: Mutex<journal::Tail>,
+    health: Mutex<Health>,
+    limits: Mutex<Limits>,
+    /// The moment of a backup that is under way; the backup holds it.
+    fence: Mutex<Weak<backup::Fence>>,
+    /// The scripts that there are, and whether each is at work; `None` until somebody has said so.
+    readers: Mutex<Option<HashMap<String, bool>>>,
 }
 
 impl Shared {
@@ -125,13 +189,39 @@ impl Store {
     /// [`Error::InUse`] at once if another host has the folder; [`Error::NetworkFolder`], [`Error::NewerSchema`],
     /// [`Error::Corrupt`] and [`Error::Folder`] as they say.
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Store, Error> {
+        Self::open_with(
+            dir,
+            &Options {
+                cache_bytes,
+                ..Options::default()
+            },
+        )
+    }
+
+    /// The same with all options.
+    ///
+    /// # Errors
+    /// As for [`Store::open`].
+    pub fn open_with(dir: &Path, options: &Options) -> Result<Store, Error> {
         let (commands, queue) = mpsc::channel(QUEUE);
-        let shared = opening::start(dir, cache_bytes, queue)?;
-        Ok(Store {
+        let shared = opening::start(dir, options, queue)?;
+        Ok(Self::over(commands, shared))
+    }
+
+    /// A store on a medium of its own, without a folder.
+    #[cfg(test)]
+    fn open_on(medium: Box<dyn engine::Medium>, options: &Options) -> Result<Store, Error> {
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let shared = opening::start_on(medium, options, None, queue)?;
+        Ok(Self::over(commands, shared))
+    }
+
+    fn over(commands: mpsc::Sender<Command>, shared: Arc<Shared>) -> Store {
+        Store {
             commands,
             shared,
             readers: Arc::new(Semaphore::new(READERS)),
-        })
+        }
     }
 
     /// Makes a batch durable, whole or not at all. While 4,096 batches wait, it waits for a place; with posts, also while the
@@ -189,6 +279,26 @@ impl Store {
             waited = full.wait_for(|full| !full) => waited.map(|_| ()).map_err(|_| Error::Closed),
             () = self.commands.closed() => Err(Error::Closed),
         }
+    }
+
+    /// How the store is. Room and sizes are as of the last look, at most a minute ago.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let mut health = unpoisoned(self.shared.health.lock()).clone();
+        let closed = unpoisoned(self.shared.disk.read()).is_none();
+        health.down = closed.then(|| unpoisoned(self.shared.down.lock()).to_string());
+        health
+    }
+
+    /// From now on the journal keeps so much.
+    pub fn follow_limits(&self, limits: Limits) {
+        *unpoisoned(self.shared.limits.lock()) = limits;
+    }
+
+    /// Says which scripts there are, and whether each is at work: the journal waits for those that are, tells of what it let go
+    /// of to those that are not, and keeps the place of others. Until this was called, it waits for all that have a position.
+    pub fn follow_readers(&self, readers: HashMap<String, bool>) {
+        *unpoisoned(self.shared.readers.lock()) = Some(readers);
     }
 
     /// The id up to which everything is durable.

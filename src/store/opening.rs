@@ -1,62 +1,86 @@
 //! Opening: the folder's lock, the database with all guards, a look at what is in it, and the writer's thread.
 //!
 //! In: a data folder. Out: what writer and handles share, or a refusal that leaves everything as it was. Must not repair
-//! anything but what `durable` names.
+//! anything but what `durable` names, nor change rows but to bring an older schema up (`migrate`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
 use super::disk::Disk;
+use super::engine::{Medium, Rows};
 use super::layout::Table;
-use super::stage::{Head, Layer, Rows};
+use super::lock::Lock;
+use super::migrate::{self, SCHEMA};
+use super::space::Ballast;
+use super::stage::{Head, Layer};
+use super::tree::Folder;
 use super::writer::{Command, Writer};
-use super::{Error, FOLDER, Shared, durable, lock, sweep};
-
-/// The schema that this program writes and reads.
-const SCHEMA: u32 = 1;
+use super::{BALLAST, Error, FOLDER, OPEN, Options, Shared, compact, durable, lock, sweep};
 
 /// Takes the folder, opens the database and starts the thread.
-pub(super) fn start(dir: &Path, cache_bytes: u64, queue: mpsc::Receiver<Command>) -> Result<Arc<Shared>, Error> {
+pub(super) fn start(dir: &Path, options: &Options, queue: mpsc::Receiver<Command>) -> Result<Arc<Shared>, Error> {
     durable::make_folder(dir)?;
     let lock = lock::take(dir)?;
     let folder = dir.join(FOLDER);
-    let disk = Disk::open(&folder, cache_bytes)?;
-    let head = inspect(&disk, &folder)?;
+    compact::finish(dir)?;
+    let ballast = options.ballast.then(|| Ballast::at(dir.join(BALLAST)));
+    let medium = Folder::new(folder, options.cache_bytes, ballast);
+    compact::if_worth(dir, options.cache_bytes)?;
+    let mark = dir.join(OPEN);
+    std::fs::File::create(&mark).map_err(|err| Error::folder("make", &mark, err))?;
+    start_on(Box::new(medium), options, Some((lock, mark)), queue)
+}
+
+/// Opens the database of a medium and starts the thread.
+pub(super) fn start_on(
+    medium: Box<dyn Medium>,
+    options: &Options,
+    lock: Option<(Lock, PathBuf)>,
+    queue: mpsc::Receiver<Command>,
+) -> Result<Arc<Shared>, Error> {
+    let disk = Disk::on(medium.open()?);
+    let head = inspect(&disk, &*medium)?;
     let removed = sweep::removed_accounts(&disk)?;
     let shared = Arc::new(Shared {
         disk: Some(disk).into(),
         down: Error::Closed.into(),
         head: watch::Sender::new(head.offset),
+        first: head.first.into(),
         outbox: watch::Sender::new(0),
         jobs: watch::Sender::new(0),
         full: watch::Sender::new(head.held.is_full()),
         durable_id: head.ids.last().into(),
         tail: Default::default(),
+        health: Default::default(),
+        limits: options.limits.into(),
+        fence: Default::default(),
+        readers: Default::default(),
     });
-    let writer = Writer::new(folder, cache_bytes, shared.clone(), queue, head, removed)?;
+    let place = medium.place();
+    let writer = Writer::new(medium, shared.clone(), queue, head, removed)?;
     std::thread::Builder::new()
         .name("wharf-store".to_owned())
         .spawn(move || writer.run(lock))
-        .map_err(|err| Error::folder("start the writer of", dir, err))?;
+        .map_err(|err| Error::folder("start the writer of", Path::new(&place), err))?;
     Ok(shared)
 }
 
-/// Checks schema and numbering of a database that was just opened; a new one gets its schema.
-pub(super) fn inspect(disk: &Disk, folder: &Path) -> Result<Head, Error> {
+/// Checks schema and numbering of a database that was just opened; a new one gets its schema, an older one is brought up.
+pub(super) fn inspect(disk: &Disk, medium: &dyn Medium) -> Result<Head, Error> {
     let key = Table::Schema.prefix();
     match disk.get::<u32>(&key)? {
         Some(SCHEMA) => {}
         Some(found) if found > SCHEMA => {
             return Err(Error::NewerSchema {
-                dir: folder.to_owned(),
+                dir: medium.place().into(),
                 found,
                 known: SCHEMA,
             });
         }
-        Some(found) => return Err(Error::corrupt(format!("schema {found} was never written by any wharf"))),
-        None if disk.is_empty() => {
+        Some(found) => migrate::from(disk, found)?,
+        None if disk.is_empty()? => {
             let nothing = Rows::new();
             let mut layer = Layer::over(disk, &nothing, Head::default());
             layer.put(key, &SCHEMA)?;
@@ -94,7 +118,7 @@ mod tests {
 
     fn open_error(dir: &Path) -> Error {
         let (_commands, queue) = mpsc::channel(1);
-        start(dir, 1 << 24, queue).unwrap_err()
+        start(dir, &Options::default(), queue).unwrap_err()
     }
 
     #[test]
@@ -105,7 +129,7 @@ mod tests {
         });
         let refused = open_error(dir.path());
         assert!(
-            matches!(refused, Error::NewerSchema { found: 2, known: 1, .. }),
+            matches!(refused, Error::NewerSchema { found, known: SCHEMA, .. } if found == SCHEMA + 1),
             "{refused}"
         );
     }

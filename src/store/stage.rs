@@ -4,21 +4,17 @@
 //! that fails drops its layer and leaves nothing; one that succeeds is merged into the rows of the commit. So batches of one
 //! commit see each other in order, and each of them fails alone.
 
-use std::collections::BTreeMap;
-
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, ROWS_PER_BATCH};
 use super::disk::Disk;
+use super::engine::Rows;
 use super::ids::Ids;
 use super::journal::Numbered;
 use super::layout::{self, Table};
 use super::outbox::Held;
 use super::{Error, accounts, endpoints, intents, jobs, journal, keys, kv, marks, outbox, record, runs};
-
-/// Rows to write; `None` deletes.
-pub(super) type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Where the numbering stands: the value of the head row, written with every commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +23,10 @@ pub(super) struct Head {
     pub(super) commit: u64,
     /// The offset of the next event.
     pub(super) offset: u64,
+    /// The offset of the first event that is kept; rows below it are deleted one by one.
+    pub(super) first: u64,
+    /// Bytes of the events that are kept.
+    pub(super) journal_bytes: u64,
     /// The last id.
     pub(super) ids: Ids,
     /// How much the outbox holds.
@@ -39,6 +39,11 @@ struct HeadRow {
     commit: u64,
     offset: u64,
     last_id: String,
+    /// These two since schema 2.
+    #[serde(default)]
+    first: u64,
+    #[serde(default)]
+    journal_bytes: u64,
     #[serde(default)]
     held: Option<Held>,
 }
@@ -54,6 +59,8 @@ impl Head {
         Ok(Head {
             commit: row.commit,
             offset: row.offset,
+            first: row.first,
+            journal_bytes: row.journal_bytes,
             ids: Ids::after(last),
             held: match row.held {
                 Some(held) => held,
@@ -70,6 +77,8 @@ impl Head {
                 commit: self.commit,
                 offset: self.offset,
                 last_id,
+                first: self.first,
+                journal_bytes: self.journal_bytes,
                 held: Some(self.held),
             },
         )
@@ -113,7 +122,7 @@ pub(super) fn stage(disk: &Disk, group: &Rows, head: Head, batch: Batch, now: i6
     for new in batch.events {
         events.push(journal::stage(&mut layer, new, now)?);
     }
-    layer.head.write(&mut layer)?;
+    layer.write_head()?;
     if layer.own.len() > ROWS_PER_BATCH {
         return Err(Error::TooLarge {
             what: "a batch, in rows,".to_owned(),
@@ -139,6 +148,8 @@ pub(super) struct Layer<'a> {
     pub(super) head: Head,
     /// Bytes of the events staged so far.
     pub(super) event_bytes: usize,
+    /// Events that the store itself has to tell of.
+    pub(super) told: Vec<Numbered>,
 }
 
 impl<'a> Layer<'a> {
@@ -150,12 +161,18 @@ impl<'a> Layer<'a> {
             own: Rows::new(),
             head,
             event_bytes: 0,
+            told: Vec::new(),
         }
     }
 
     /// The disk itself, without what is staged.
     pub(super) fn disk(&self) -> &'a Disk {
         self.disk
+    }
+
+    /// Writes the numbering as it is now.
+    pub(super) fn write_head(&mut self) -> Result<(), Error> {
+        self.head.write(self)
     }
 
     /// What was written and deleted in the layer.

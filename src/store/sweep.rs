@@ -9,7 +9,9 @@
 //! | kv | when expired |
 //! | intents with `keep_until` | then if answered, 15 days later if not |
 //! | dead runs | 15 days after they were given up |
-//! | verdicts | when every position has passed them |
+//! | verdicts | when every position, or the journal's first offset, has passed them |
+//!
+//! The journal itself: `retention`.
 
 use serde::de::IgnoredAny;
 
@@ -50,7 +52,7 @@ impl Sweep {
             return Ok(true);
         };
         let passed = if table == Table::Verdicts {
-            lowest_mark(layer)?
+            lowest_mark(layer)?.max(layer.head.first)
         } else {
             0
         };
@@ -144,9 +146,10 @@ mod tests {
     use crate::event::Source;
     use crate::store::batch::{Batch, PageMark};
     use crate::store::disk::Disk;
+    use crate::store::engine::Rows;
     use crate::store::kv::{KvOp, KvWrite};
     use crate::store::runs::Verdict;
-    use crate::store::stage::{self, Head, Rows};
+    use crate::store::stage::{self, Head};
 
     const DAY: i64 = 24 * 60 * 60 * 1000;
 

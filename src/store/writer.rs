@@ -7,43 +7,52 @@
 //! `apply_batch`, then synced. No timer delays it. While the database is closed after a failure of the disk, batches are
 //! answered with [`Error::Down`] at once.
 
+mod background;
 mod recovery;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::backup::Fence;
 use super::batch::{Batch, Committed, ROWS_PER_COMMIT};
+use super::disk::Disk;
+use super::engine::{Medium, Rows};
 use super::journal::Numbered;
 use super::lock::Lock;
-use super::stage::{self, Head, Layer, Rows};
-use super::sweep::{self, Sweep};
+use super::retention::Retention;
+use super::space::Level;
+use super::stage::{self, Head};
+use super::sweep::Sweep;
 use super::{Error, Shared, unpoisoned};
 
 /// Batches in one commit.
 const BATCHES: usize = 64;
 
-/// When the first round of the sweep begins, and the time from one round to the next.
-const ROUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
-
-/// Time between two steps of work in the background.
-const STEP: Duration = Duration::from_millis(50);
-
 type Answer = oneshot::Sender<Result<Committed, Error>>;
+type FenceAnswer = oneshot::Sender<Result<Arc<Fence>, Error>>;
 type ClosedAnswer = oneshot::Sender<Result<(), Error>>;
 
 /// What the writer is asked.
 pub(super) enum Command {
-    Commit { batch: Box<Batch>, answer: Answer },
-    Close { answer: ClosedAnswer },
+    Commit {
+        batch: Box<Batch>,
+        answer: Answer,
+    },
+    Close {
+        answer: ClosedAnswer,
+    },
+    /// Begin a backup between two commits.
+    Fence {
+        answer: FenceAnswer,
+    },
 }
 
 /// The thread's own state.
 pub(super) struct Writer {
-    folder: PathBuf,
-    cache_bytes: u64,
+    medium: Box<dyn Medium>,
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Command>,
     /// Only for waiting on the queue with a deadline.
@@ -53,7 +62,12 @@ pub(super) struct Writer {
     /// Accounts whose removal is not finished.
     removed: Vec<String>,
     sweep: Sweep,
+    retention: Retention,
     next_step: Instant,
+    next_round: Instant,
+    next_look: Instant,
+    /// What the disk had when it was looked at last.
+    level: Level,
     /// A batch that did not fit into the last commit.
     carry: Option<(Box<Batch>, Answer)>,
     closing: Option<ClosedAnswer>,
@@ -82,36 +96,49 @@ struct Group {
 impl Writer {
     /// A writer for a database that was just opened and lies in `shared`.
     pub(super) fn new(
-        folder: PathBuf,
-        cache_bytes: u64,
+        medium: Box<dyn Medium>,
         shared: Arc<Shared>,
         queue: mpsc::Receiver<Command>,
         head: Head,
         removed: Vec<String>,
     ) -> Result<Writer, Error> {
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        Ok(Writer {
-            clock: clock.map_err(|err| Error::folder("make a timer for the store in", &folder, err))?,
-            folder,
-            cache_bytes,
+        let now = Instant::now();
+        let mut writer = Writer {
+            clock: clock.map_err(|err| Error::folder("make a timer for the store in", medium.place().as_ref(), err))?,
+            medium,
             shared,
             queue,
             head,
             removed,
             sweep: Sweep::default(),
-            next_step: Instant::now() + ROUNDS.0,
+            retention: Retention::after_opening(),
+            next_step: now + background::FIRST_ROUND,
+            next_round: now + background::FIRST_ROUND,
+            next_look: now,
+            level: Level::Enough,
             carry: None,
             closing: None,
-        })
+        };
+        writer.look_at_space();
+        Ok(writer)
     }
 
-    /// Works until the store is closed or has no handles any more; the folder is let go of at the end.
-    pub(super) fn run(mut self, lock: Lock) {
+    /// Works until the store is closed or has no handles any more; the folder is let go of at the end, and the
+    /// mark of an open store removed.
+    pub(super) fn run(mut self, lock: Option<(Lock, PathBuf)>) {
         while self.closing.is_none() {
             let result = match self.wait(self.next_step) {
-                Wake::Command(Command::Commit { batch, answer }) => self.commit(batch, answer),
+                Wake::Command(Command::Commit { batch, answer }) => {
+                    self.look_at_space();
+                    self.commit(batch, answer)
+                }
                 Wake::Command(Command::Close { answer }) => {
                     self.closing = Some(answer);
+                    Ok(())
+                }
+                Wake::Command(Command::Fence { answer }) => {
+                    self.fence(answer);
                     Ok(())
                 }
                 Wake::Deadline => Ok(()),
@@ -125,11 +152,17 @@ impl Writer {
                 }
             });
             if let Err(err) = result {
-                self.recover(err);
+                self.recover(&err);
             }
         }
         let last = self.shut(Error::Closed);
-        drop(lock);
+        if let Some((lock, mark)) = lock {
+            // One that failed is looked at whole before it is opened again.
+            if last.is_ok() {
+                std::fs::remove_file(mark).ok();
+            }
+            drop(lock);
+        }
         if let Some(answer) = self.closing {
             // Whoever asked may have gone.
             drop(answer.send(last));
@@ -168,6 +201,7 @@ impl Writer {
             .gather(&mut group, batch, answer)
             .and_then(|()| self.write(&mut group));
         if let Err(err) = done {
+            self.out_of_service(&err);
             for (answer, _) in group.made {
                 drop(answer.send(Err(err.clone())));
             }
@@ -180,6 +214,7 @@ impl Writer {
     fn gather(&mut self, group: &mut Group, batch: Box<Batch>, answer: Answer) -> Result<(), Error> {
         while let Some(account) = makes(&batch, &self.removed) {
             if let Err(err) = self.remove(&account) {
+                self.out_of_service(&err);
                 drop(answer.send(Err(err.clone())));
                 return Err(err);
             }
@@ -199,6 +234,8 @@ impl Writer {
                     self.closing = Some(answer);
                     break;
                 }
+                // What is gathered here is not committed: the moment is before it.
+                Ok(Command::Fence { answer }) => self.fence(answer),
                 Err(_) => break,
             }
         }
@@ -207,21 +244,32 @@ impl Writer {
 
     /// Stages a batch. One that is refused gets its answer and leaves nothing.
     fn add(&self, group: &mut Group, batch: Box<Batch>, answer: Answer) -> Result<(), Error> {
+        if self.level == Level::Full && batch.is_new_work() {
+            // Whoever asked may have gone.
+            drop(answer.send(Err(self.full())));
+            return Ok(());
+        }
         let estimate = batch.rows();
         let posts = !batch.posts.is_empty();
         let jobs = !batch.jobs.is_empty();
         let gone = batch.accounts.iter().filter(|(_, record)| record.is_none());
         let removed: Vec<String> = gone.map(|(id, _)| id.to_string()).collect();
-        let disk = unpoisoned(self.shared.disk.read());
-        let Some(disk) = disk.as_ref() else {
+        let guard = unpoisoned(self.shared.disk.read());
+        let Some(disk) = guard.as_ref() else {
             return Err(Error::Closed);
         };
         let staged = match stage::stage(disk, &group.rows, group.head, *batch, super::now()) {
             Ok(staged) => staged,
+            Err(err) if err.is_of_the_disk() => {
+                drop(guard);
+                self.out_of_service(&err);
+                drop(answer.send(Err(err.clone())));
+                return Err(err);
+            }
             Err(err) => {
                 // Whoever asked may have gone.
-                drop(answer.send(Err(err.clone())));
-                return if err.is_of_the_disk() { Err(err) } else { Ok(()) };
+                drop(answer.send(Err(err)));
+                return Ok(());
             }
         };
         group.rows.extend(staged.rows);
@@ -252,7 +300,7 @@ impl Writer {
         let Some(disk) = disk.as_ref() else {
             return Err(Error::Closed);
         };
-        disk.apply(std::mem::take(&mut group.rows))?;
+        self.apply(disk, std::mem::take(&mut group.rows))?;
         if group.events.iter().any(|(_, event)| event.event.is_message()) {
             tracing::trace!(target: "wharf::path", "message in commit");
         }
@@ -262,19 +310,40 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes rows, after a backup under way has noted what they replace.
+    fn apply(&self, disk: &Disk, rows: Rows) -> Result<(), Error> {
+        let fence = unpoisoned(self.shared.fence.lock()).upgrade();
+        if let Some(fence) = fence {
+            fence.note(disk.engine(), &rows)?;
+        }
+        disk.apply(rows)
+    }
+
+    fn fence(&self, answer: FenceAnswer) {
+        let mut fence = unpoisoned(self.shared.fence.lock());
+        let made = if fence.upgrade().is_some() {
+            Err(Error::Busy {
+                what: "a backup is under way already: wait for its end".to_owned(),
+            })
+        } else {
+            let made = Arc::default();
+            *fence = Arc::downgrade(&made);
+            Ok(made)
+        };
+        // Whoever asked may have gone; the moment ends with the one who holds it.
+        drop(answer.send(made));
+    }
+
     /// Tells everybody of a commit that is durable: readers first, so that who gets the answer finds what it promises.
     fn publish(&mut self, group: Group) {
         self.head = group.head;
         self.removed.extend(group.removed);
         if !self.removed.is_empty() {
-            self.next_step = self.next_step.min(Instant::now() + STEP);
+            self.next_step = self.next_step.min(Instant::now() + background::STEP);
         }
         *unpoisoned(self.shared.durable_id.lock()) = group.head.ids.last();
         self.shared.note_held(group.head.held);
-        if !group.events.is_empty() {
-            self.shared.tail().push(group.events, group.event_bytes);
-            self.shared.head.send_replace(group.head.offset);
-        }
+        self.tell(group.events, group.event_bytes);
         if group.posts {
             self.shared.outbox.send_modify(|changes| *changes += 1);
         }
@@ -287,57 +356,12 @@ impl Writer {
         }
     }
 
-    /// A step of what goes by itself.
-    fn background(&mut self) -> Result<(), Error> {
-        if let Some(account) = self.removed.first().cloned() {
-            self.next_step = Instant::now() + STEP;
-            return self.remove_step(&account);
+    /// Shows events that are durable to those that follow the journal.
+    fn tell(&self, events: Vec<Numbered>, bytes: usize) {
+        if !events.is_empty() {
+            self.shared.tail().push(events, bytes);
+            self.shared.head.send_replace(self.head.offset);
         }
-        let mut sweep = std::mem::take(&mut self.sweep);
-        let over = self.write_layer(|layer| sweep.step(layer, super::now()))?;
-        self.sweep = sweep;
-        self.next_step = Instant::now() + if over { ROUNDS.1 } else { STEP };
-        Ok(())
-    }
-
-    /// Removes all that is left of an account.
-    fn remove(&mut self, account: &str) -> Result<(), Error> {
-        while self.removed.iter().any(|removed| removed == account) {
-            self.remove_step(account)?;
-        }
-        Ok(())
-    }
-
-    fn remove_step(&mut self, account: &str) -> Result<(), Error> {
-        if self.write_layer(|layer| sweep::remove_account(layer, account))? {
-            self.removed.retain(|removed| removed != account);
-        }
-        Ok(())
-    }
-
-    /// A commit of the writer's own. A row that cannot be read ends this round and no more: it is found again where it
-    /// matters.
-    fn write_layer(&self, work: impl FnOnce(&mut Layer<'_>) -> Result<bool, Error>) -> Result<bool, Error> {
-        let disk = unpoisoned(self.shared.disk.read());
-        let Some(disk) = disk.as_ref() else {
-            return Err(Error::Closed);
-        };
-        let nothing = Rows::new();
-        let mut layer = Layer::over(disk, &nothing, self.head);
-        let over = match work(&mut layer) {
-            Ok(over) => over,
-            Err(err) if err.is_of_the_disk() => return Err(err),
-            Err(err) => {
-                tracing::error!(error = %err, "the store could not be swept");
-                return Ok(true);
-            }
-        };
-        let rows = layer.into_rows();
-        if !rows.is_empty() {
-            disk.apply(rows)?;
-            disk.sync()?;
-        }
-        Ok(over)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::super::refusal::Refusal;
 use super::super::server::Context;
-use crate::store::Batch;
+use crate::store::{Batch, Level};
 
 /// The store answers in milliseconds; one that takes this long is not ready.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,6 +27,11 @@ pub(in super::super) async fn alive() -> Json<Value> {
 /// without one.
 pub(in super::super) async fn ready(State(context): State<Arc<Context>>) -> Result<Json<Value>, Refusal> {
     match timeout(PATIENCE, context.store.commit(Batch::default())).await {
+        Ok(Ok(_)) if context.store.health().level == Level::Full => Err(Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "DISK_FULL",
+            "the disk is almost full: no new work is taken until there is room",
+        )),
         Ok(Ok(_)) => Ok(Json(json!({"status": "ready"}))),
         outcome => {
             tracing::warn!(?outcome, "not ready: the store does not commit");

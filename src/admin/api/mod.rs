@@ -15,6 +15,7 @@ pub(super) mod outbox;
 pub(super) mod qr;
 pub(super) mod scripts;
 pub(super) mod snapshot;
+pub(super) mod store;
 pub(super) mod webhook;
 
 pub(super) use body::TIME as BODY_TIME;

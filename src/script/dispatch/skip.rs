@@ -17,6 +17,10 @@ const FORGOTTEN: usize = 128;
 impl Dispatch {
     /// Passes the events from `from` up to, not with, `to`, which are gone; tells of those that the script has not finished.
     pub(super) async fn skip(&self, from: u64, to: u64, failed: &mut HashMap<u64, FailedRun>) {
+        // What the store has passed by itself, it has told.
+        if let Ok(Some(kept)) = self.shared.store.position(&self.slot.name).await {
+            self.slot.advance(|position| position.merge(&kept));
+        }
         let Some(position) = self.slot.position() else { return };
         let mut lost = position.unfinished(to).skip_while(|offset| *offset < from);
         let Some(first) = lost.next() else { return };

@@ -38,6 +38,8 @@ pub(super) enum Command {
     Start(oneshot::Sender<()>),
     /// To stop.
     Stop(oneshot::Sender<()>),
+    /// To rest without a browser until [`Command::Start`], although it is wished to run.
+    Pause(oneshot::Sender<()>),
     /// To remove this device from the account.
     Logout(oneshot::Sender<Result<(), page::Error>>),
     /// To end the browser and itself: the account is deleted, its link need not be kept.
@@ -108,6 +110,10 @@ impl Actor {
                 }
                 Turn::Command(Some(Command::Stop(done))) => {
                     self.see(Seen::Stop("by_wish")).await;
+                    done.send(()).ok();
+                }
+                Turn::Command(Some(Command::Pause(done))) => {
+                    self.see(Seen::Stop("backup")).await;
                     done.send(()).ok();
                 }
                 Turn::Command(Some(Command::Logout(done))) => self.logout(done),

@@ -3,18 +3,19 @@
 //! In: the error. Out: an open database, sooner or later. Must not use a handle that has failed once: neither sled nor the
 //! kernel tells the same failure twice (guard G6). Batches that come meanwhile are answered with [`Error::Down`] at once.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use crate::store::disk::Disk;
+use crate::store::retention::Retention;
 use crate::store::sweep::{self, Sweep};
 use crate::store::{Error, opening, unpoisoned};
 
 use super::{Command, Wake, Writer};
 
-/// Waits before the database is opened again: the first, doubled up to the longest.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Bytes that opening may need for a segment of the log and a snapshot.
+const NEEDED: u64 = 16 << 20;
 
 impl Writer {
     /// Closes the database; what waited for it fails with `why` from now on.
@@ -27,14 +28,27 @@ impl Writer {
         last
     }
 
-    /// After a failure of the disk: closes and opens again until it works or the store is closed.
-    pub(super) fn recover(&mut self, why: Error) {
-        tracing::error!(error = %why, "the store failed; it is closed and opened again");
-        *unpoisoned(self.shared.down.lock()) = why;
+    /// Closes the database after a failure of the disk, before anybody is told of it: who then asks what was kept must not be
+    /// shown what was written and may be lost.
+    pub(super) fn out_of_service(&self, why: &Error) {
+        *unpoisoned(self.shared.down.lock()) = why.clone();
+        if let Some(fence) = unpoisoned(self.shared.fence.lock()).upgrade() {
+            fence.break_off(why);
+        }
         if let Some(disk) = unpoisoned(self.shared.disk.write()).take() {
             disk.close();
         }
-        let mut pause = BACK_OFF.0;
+    }
+
+    /// After a failure of the disk: closes and opens again until it works or the store is closed.
+    pub(super) fn recover(&mut self, why: &Error) {
+        tracing::error!(error = %why, "the store failed; it is closed and opened again");
+        self.out_of_service(why);
+        // If it failed for want of room, opening needs some.
+        if self.medium.space().is_ok_and(|space| space.free < NEEDED) {
+            self.medium.give_way();
+        }
+        let (mut pause, longest) = self.medium.back_off();
         loop {
             self.refuse_until(Instant::now() + pause);
             if self.closing.is_some() {
@@ -43,7 +57,7 @@ impl Writer {
             match self.reopen() {
                 Ok(()) => return tracing::info!("the store is open again"),
                 Err(err) => {
-                    pause = (pause * 2).min(BACK_OFF.1);
+                    pause = (pause * 2).min(longest);
                     tracing::error!(error = %err, retry_in = ?pause, "the store does not open");
                     *unpoisoned(self.shared.down.lock()) = Error::down(err);
                 }
@@ -62,6 +76,10 @@ impl Writer {
                     self.closing = Some(answer);
                     return;
                 }
+                Wake::Command(Command::Fence { answer }) => {
+                    let why = unpoisoned(self.shared.down.lock()).clone();
+                    drop(answer.send(Err(why)));
+                }
                 Wake::Deadline => return,
                 Wake::NoHandles => return self.closing = Some(oneshot::channel().0),
             }
@@ -69,8 +87,8 @@ impl Writer {
     }
 
     fn reopen(&mut self) -> Result<(), Error> {
-        let disk = Disk::open(&self.folder, self.cache_bytes)?;
-        let head = opening::inspect(&disk, &self.folder)?;
+        let disk = Disk::on(self.medium.open()?);
+        let head = opening::inspect(&disk, &*self.medium)?;
         if head.commit < self.head.commit || head.offset < self.head.offset {
             disk.close();
             let what = format!(
@@ -81,7 +99,11 @@ impl Writer {
         }
         self.removed = sweep::removed_accounts(&disk)?;
         self.sweep = Sweep::default();
+        self.retention = Retention::after_opening();
         self.head = head;
+        self.shared
+            .first
+            .store(head.first, std::sync::atomic::Ordering::Release);
         *unpoisoned(self.shared.durable_id.lock()) = head.ids.last();
         self.shared.note_held(head.held);
         // What the failed commit held was never given out; readers take it from the disk.

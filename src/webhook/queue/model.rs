@@ -168,6 +168,7 @@ impl Host {
                 self.queue.add(row, None);
             }
         }
+        self.queue.drop_done();
     }
 
     fn start(&mut self) -> Result<(), TestCaseError> {
