@@ -172,6 +172,8 @@ fn read(file: &Path, passphrase: Option<&Secret>, taker: &mut dyn Taker) -> Resu
             _ => return Err(refused(file, format!("it holds {}, which is unknown", name.display()))),
         }
     }
+    // The checksum of the whole stands at its very end.
+    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(broken)?;
     let found = Seal {
         rows,
         files,
