@@ -253,12 +253,20 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
 async fn open_store(config: &Config) -> Result<Store, Error> {
     let dir = config.data.dir.clone();
     let options = store::Options {
-        cache_bytes: config.data.cache,
         ballast: true,
-        limits: limits(config),
+        ..store_options(config)
     };
     let opened = tokio::task::spawn_blocking(move || Store::open_with(&dir, &options)).await;
     Ok(opened.expect("opening the store does not panic, and nothing cancels it")?)
+}
+
+/// How the store of this configuration is opened.
+pub(crate) fn store_options(config: &Config) -> store::Options {
+    store::Options {
+        cache_bytes: config.data.cache,
+        limits: limits(config),
+        ..store::Options::default()
+    }
 }
 
 /// How much of the journal is kept.

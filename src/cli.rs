@@ -322,7 +322,8 @@ async fn until_asked_to_stop() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open(dir: &Path, cache: u64) -> anyhow::Result<Store> {
-    let dir = dir.to_owned();
-    Ok(tokio::task::spawn_blocking(move || Store::open(&dir, cache)).await??)
+/// Opens the store of a stopped host, as the host would: what it keeps must not go because a command looks at it.
+async fn open(config: &config::Config) -> anyhow::Result<Store> {
+    let (dir, options) = (config.data.dir.clone(), app::store_options(config));
+    Ok(tokio::task::spawn_blocking(move || Store::open_with(&dir, &options)).await??)
 }

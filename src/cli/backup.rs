@@ -13,6 +13,7 @@ use super::Where;
 use crate::admin::control;
 use crate::config::{Config, Secret};
 use crate::session;
+use crate::store::Store;
 use crate::store::backup::{self, Extra, Summary};
 
 /// What is backed up.
@@ -52,34 +53,30 @@ pub(super) async fn back_up(wanted: Backup) -> anyhow::Result<ExitCode> {
 
 async fn stopped(config: &Config, file: &Path, profiles: bool) -> anyhow::Result<Summary> {
     let data = &config.data.dir;
-    anyhow::ensure!(data.exists(), "there is no data folder {}", data.display());
-    let store = super::open(data, config.data.cache).await?;
-    let made = async {
-        let mut folders = vec![("media".to_owned(), data.join("media"))];
-        let copies = tempfile_beside(file);
-        if profiles {
-            folders.extend(session::copy_stopped(data, &store.accounts().await?, &copies)?);
-        }
-        let extra = Extra {
-            folders,
-            passphrase: config.backup.passphrase.clone(),
-        };
-        let made = store.backup(file, extra).await;
-        if profiles {
-            tokio::fs::remove_dir_all(&copies).await.ok();
-        }
-        anyhow::Ok(made?)
-    }
-    .await;
+    anyhow::ensure!(
+        data.join("store").exists(),
+        "there is no store in {}: nothing to back up",
+        data.display()
+    );
+    let store = super::open(config).await?;
+    let copies = backup::copies(data);
+    let made = write(config, &store, file, profiles.then_some(&*copies)).await;
+    backup::remove_copies(&copies).await;
     store.close().await?;
     made
 }
 
-/// A folder beside the backup for what goes into it.
-fn tempfile_beside(file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".copies");
-    file.with_file_name(name)
+async fn write(config: &Config, store: &Store, file: &Path, copies: Option<&Path>) -> anyhow::Result<Summary> {
+    let data = &config.data.dir;
+    let mut folders = vec![("media".to_owned(), data.join("media"))];
+    if let Some(copies) = copies {
+        folders.extend(session::copy_stopped(data, &store.accounts().await?, copies)?);
+    }
+    let extra = Extra {
+        folders,
+        passphrase: config.backup.passphrase.clone(),
+    };
+    Ok(store.backup(file, extra).await?)
 }
 
 pub(super) fn restore(wanted: &Restore) -> anyhow::Result<ExitCode> {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -22,6 +22,9 @@ use crate::{page, script};
 
 /// Time for the store to be read whole: some minutes for the largest.
 const READING: Duration = Duration::from_secs(30 * 60);
+
+/// How a store says that it is damaged, which decides whether a host may start on it.
+const DAMAGED: &str = "the store is damaged: ";
 
 /// What can be chosen.
 #[derive(Args)]
@@ -90,10 +93,14 @@ fn read_store(config: &Config) -> anyhow::Result<ExitCode> {
     for finding in &checked.findings {
         eprintln!("{finding}");
     }
-    if checked.found == 0 {
+    let Some(first) = checked.findings.first() else {
         return Ok(ExitCode::SUCCESS);
-    }
-    anyhow::bail!("{} rows are damaged or missing", checked.found)
+    };
+    let first = first.strip_prefix(DAMAGED).unwrap_or(first);
+    anyhow::bail!(
+        "{DAMAGED}{} rows are damaged or missing, the first: {first}",
+        checked.found
+    )
 }
 
 /// Before a host starts: reads the store whole, in a process of its own, if the last host did not end in order.
@@ -111,21 +118,31 @@ pub(super) async fn after_unclean_end(place: &Where) -> anyhow::Result<()> {
         Ok(lock) => drop(lock),
     }
     eprintln!("wharf: the last host did not end in order; its store is read before it is used");
-    let read = store_of(&config, place).await.map_err(anyhow::Error::msg)?;
-    eprintln!("wharf: the store is whole: {read}");
-    Ok(())
+    match store_of(&config, place).await {
+        Ok(read) => {
+            store::whole(&config.data.dir)?;
+            eprintln!("wharf: the store is whole: {read}");
+            Ok(())
+        }
+        Err(Unread::Damaged(why)) => Err(anyhow::Error::msg(why)),
+        // Opening meets it, too, and its answer has an exit code.
+        Err(Unread::Other(why)) => {
+            eprintln!("wharf: it cannot be read whole before that: {why}");
+            Ok(())
+        }
+    }
+}
+
+/// Why nothing is known of a store, or too much.
+enum Unread {
+    Damaged(String),
+    Other(String),
 }
 
 /// Reads the store in a process of its own. What it holds, or what is wrong and what to do.
-async fn store_of(config: &Config, place: &Where) -> Result<String, String> {
-    let told = |why: String| {
-        format!(
-            "the store in {} is damaged: {why}; keep a copy of the folder, move `store` away and restore a backup with \
-             `wharf restore FILE`",
-            config.data.dir.display()
-        )
-    };
-    let program = std::env::current_exe().map_err(|error| format!("cannot find the program itself: {error}"))?;
+async fn store_of(config: &Config, place: &Where) -> Result<String, Unread> {
+    let other = |why: String| Unread::Other(why);
+    let program = std::env::current_exe().map_err(|error| other(format!("cannot find the program itself: {error}")))?;
     let mut command = Command::new(program);
     command.args(["doctor", "--store", "--data"]).arg(&config.data.dir);
     if let Some(file) = place.sources().file {
@@ -134,17 +151,37 @@ async fn store_of(config: &Config, place: &Where) -> Result<String, String> {
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(READING, command.output())
         .await
-        .map_err(|_| "the store could not be read within half an hour".to_owned())?
-        .map_err(|error| format!("cannot start another wharf: {error}"))?;
+        .map_err(|_| other("the store could not be read within half an hour".to_owned()))?
+        .map_err(|error| other(format!("cannot start another wharf: {error}")))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    let why = words.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
-    Err(told(match why {
-        "" => format!("reading it ended by {}", output.status),
-        why => why.trim_start_matches("wharf: ").to_owned(),
-    }))
+    Err(judge(&words, output.status.code(), &config.data.dir))
+}
+
+/// What the process that read the store has said with its last words.
+fn judge(words: &str, code: Option<i32>, dir: &Path) -> Unread {
+    let said = words.lines().rev().find_map(|line| line.strip_prefix("wharf: "));
+    match (said, said.and_then(|said| said.strip_prefix(DAMAGED))) {
+        (Some(said), None) => Unread::Other(said.to_owned()),
+        (_, what) => {
+            let what = what.map_or_else(
+                || {
+                    code.map_or_else(
+                        || "reading it was cut off".to_owned(),
+                        |_| "reading it ends in a panic".to_owned(),
+                    )
+                },
+                str::to_owned,
+            );
+            Unread::Damaged(format!(
+                "the store in {0} is damaged: {what}. It was left as it is: move {0}/store away, keep it, and restore a backup \
+                 with `wharf restore FILE`",
+                dir.display()
+            ))
+        }
+    }
 }
 
 fn folder(dir: &Path) -> Vec<Finding> {
@@ -218,7 +255,7 @@ async fn stopped(config: &Config, place: &Where) -> Finding {
     }
     match store_of(config, place).await {
         Ok(read) => Good(format!("the store is whole: {read}")),
-        Err(why) => Bad(why),
+        Err(Unread::Damaged(why) | Unread::Other(why)) => Bad(why),
     }
 }
 
@@ -244,7 +281,10 @@ fn backups(config: &Config) -> Finding {
 }
 
 async fn browser(config: &Config) -> Finding {
-    let scratch = scratch();
+    let scratch = match scratch() {
+        Ok(scratch) => scratch,
+        Err(error) => return Bad(format!("cannot make a folder for a browser to try: {error}")),
+    };
     let tried = page::try_browser(&config.browser, &scratch).await;
     // What a browser left there is of no use to anybody.
     std::fs::remove_dir_all(&scratch).ok();
@@ -255,8 +295,11 @@ async fn browser(config: &Config) -> Finding {
     }
 }
 
-fn scratch() -> PathBuf {
-    std::env::temp_dir().join(format!("wharf-doctor-{}", std::process::id()))
+/// A folder that nobody else has made.
+fn scratch() -> std::io::Result<PathBuf> {
+    let scratch = std::env::temp_dir().join(format!("wharf-doctor-{}", ulid::Ulid::generate()));
+    std::fs::DirBuilder::new().mode(0o700).create(&scratch)?;
+    Ok(scratch)
 }
 
 fn library(config: &Config) -> Finding {

@@ -68,8 +68,13 @@ pub async fn try_browser(browser: &Browser, scratch: &Path) -> Result<(), String
         .chars()
         .take(WORDS)
         .collect();
+    let advice = if browser.sandbox && words.contains("sandbox") {
+        "; run wharf as a user of its own, or say [browser] sandbox = false on a throw-away machine"
+    } else {
+        ""
+    };
     Err(format!(
-        "{} does not show an empty page ({}): {said}",
+        "{} does not show an empty page ({}): {said}{advice}",
         executable.display(),
         output.status
     ))

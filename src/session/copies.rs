@@ -7,10 +7,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::action::State;
 use crate::page;
 use crate::store::{AccountRecord, Desired};
 
-use super::account::Account;
+use super::account::{Account, Live};
 use super::actor::Command;
 use super::{Error, PROFILES, Sessions};
 
@@ -24,9 +25,12 @@ impl Sessions {
         remove(to)?;
         let mut copies = Vec::new();
         for account in self.all() {
-            let rests = account.record().desired == Desired::Running;
-            if rests {
-                self.command(&account, Command::Pause).await?;
+            let rests = account.record().desired == Desired::Running && has_browser(&account);
+            if rests && let Err(error) = self.command(&account, Command::Pause).await {
+                if matches!(*account.live.borrow(), Live::Deleted) {
+                    continue;
+                }
+                return Err(error);
             }
             let copied = self.copy(&account, to).await;
             if rests && account.record().desired == Desired::Running {
@@ -42,14 +46,24 @@ impl Sessions {
         let folder = account.record().folder;
         let copy = to.join(&folder);
         let done = {
-            let (from, copy) = (from.clone(), copy.clone());
-            tokio::task::spawn_blocking(move || page::copy_profile(&from, &copy)).await
+            let (id, from, copy) = (account.id.clone(), from.clone(), copy.clone());
+            tokio::task::spawn_blocking(move || page::copy_profile(&id, &from, &copy)).await
         };
         match done.unwrap_or_else(|err| Err(io::Error::other(err))) {
             Ok(_) => Ok((named(&folder), copy)),
             Err(source) => Err(Error::Copy { path: from, source }),
         }
     }
+}
+
+/// Whether it has a browser, or will have one by itself. One that was given up is left as it is.
+fn has_browser(account: &Account) -> bool {
+    use State::{Blocked, Failed, LoggedOut, Stopped, Unpaired};
+    let rests = matches!(
+        account.status.borrow().state,
+        Stopped | Unpaired | LoggedOut | Blocked | Failed
+    );
+    !rests || !matches!(*account.live.borrow(), Live::Closed | Live::Deleted)
 }
 
 /// The same for the accounts of a host that does not run.
@@ -60,7 +74,7 @@ pub fn copy_stopped(data: &Path, records: &[AccountRecord], to: &Path) -> Result
     remove(to)?;
     let copies = records.iter().map(|record| {
         let (from, copy) = (data.join(PROFILES).join(&record.folder), to.join(&record.folder));
-        match page::copy_profile(&from, &copy) {
+        match page::copy_profile(&record.id, &from, &copy) {
             Ok(_) => Ok((named(&record.folder), copy)),
             Err(source) => Err(Error::Copy { path: from, source }),
         }

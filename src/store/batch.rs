@@ -102,11 +102,9 @@ impl Batch {
     /// Whether it brings what is not in the store yet, so that it can wait while the disk is almost full. What became of a
     /// delivery, a run or a send is no new work: it frees more than it takes.
     pub(super) fn is_new_work(&self) -> bool {
-        !(self.events.is_empty()
-            && self.posts.is_empty()
-            && self.replays.is_empty()
-            && self.jobs.is_empty()
-            && self.kv.is_empty())
+        // What is told of a delivery that was given up belongs to its end.
+        let told = self.events.is_empty() || !self.outbox.is_empty();
+        !(told && self.posts.is_empty() && self.replays.is_empty() && self.jobs.is_empty() && self.kv.is_empty())
     }
 
     /// About how many rows it takes, for the bound on a commit; rather too many than too few.

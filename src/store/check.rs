@@ -1,17 +1,23 @@
 //! Reading a whole store, to find what is damaged (guard G8).
 //!
 //! In: a data folder that no host uses. Out: what was found. Damage can make sled panic, or end the process: who needs to live on does
-//! this in a process of its own. Must not write rows.
+//! this in a process of its own. Must not change the store: what is read is a copy, because sled, when it opens a log, takes damage
+//! for its end and writes over what lies behind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::disk::Disk;
-use super::engine::Medium;
 use super::layout::{self, Table};
 use super::outbox::Delivery;
-use super::tree::Folder;
-use super::{Error, FOLDER, lock, opening, record};
+use super::reached::Reached;
+use super::tree::Tree;
+use super::{Error, FOLDER, OPEN, compact, lock, opening, record, space};
+
+/// Bytes that stay free beside the copy.
+const ROOM: u64 = 64 << 20;
 
 /// Findings that are named; more are counted.
 const NAMED: usize = 20;
@@ -38,20 +44,89 @@ impl Checked {
     }
 }
 
-/// Reads every row of the store in a data folder. Blocks, about two seconds for a million rows.
+/// The copy, in the data folder.
+pub(super) const COPY: &str = "store.check";
+
+/// Reads every row of the store in a data folder, from a copy beside it where the disk has room for one. Blocks, about two seconds
+/// for a million rows and for each gigabyte.
 ///
 /// # Errors
 /// As for [`super::Store::open`]: a store that does not open is the worst finding.
 pub fn check(dir: &Path, cache_bytes: u64) -> Result<Checked, Error> {
     let _lock = lock::take(dir)?;
-    if !dir.join(FOLDER).exists() {
+    compact::finish(dir)?;
+    let store = dir.join(FOLDER);
+    if !store.exists() {
         return Ok(Checked::default());
     }
-    let medium = Folder::new(dir.join(FOLDER), cache_bytes, None);
-    let disk = Disk::on(medium.open()?);
-    let done = opening::inspect(&disk, &medium).and_then(|_| read(&disk));
-    disk.close();
-    done
+    let copy = dir.join(COPY);
+    let copied = copy_of(&store, &copy);
+    let done = match copied {
+        Ok(true) => look(&copy, &store, cache_bytes),
+        // A disk that is full is no reason not to look.
+        Ok(false) => look(&store, &store, cache_bytes),
+        Err(error) => Err(error),
+    };
+    let removed = compact::remove(&copy);
+    done.and_then(|checked| removed.map(|()| checked))
+}
+
+/// The store of a data folder was read and is whole: what an end out of order has left to doubt is settled.
+///
+/// # Errors
+/// [`Error::Folder`] if the mark of that end cannot be removed.
+pub fn whole(dir: &Path) -> Result<(), Error> {
+    let mark = dir.join(OPEN);
+    match fs::remove_file(&mark) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => Err(Error::folder("remove", &mark, err)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the database in one folder, which is that of `store` or a copy of it.
+fn look(folder: &Path, store: &Path, cache_bytes: u64) -> Result<Checked, Error> {
+    let reached = Reached::of(store);
+    let done = Tree::open_copy(folder, cache_bytes).and_then(|tree| {
+        let disk = Disk::on(Box::new(tree));
+        let done = opening::inspect(&disk, &store.display().to_string(), Some(&reached)).and_then(|_| read(&disk));
+        disk.close();
+        done
+    });
+    done.map_err(|error| name(error, folder, store))
+}
+
+/// The error with the name of the store, which the owner knows, and not that of the copy.
+fn name(error: Error, folder: &Path, store: &Path) -> Error {
+    match error {
+        Error::Corrupt { what } => Error::corrupt(what.replace(&*folder.to_string_lossy(), &store.to_string_lossy())),
+        // Whatever sled does not want to read of a copy that was just made is damaged.
+        Error::Down { why } => Error::corrupt(&*why),
+        other => other,
+    }
+}
+
+/// Copies the files of a database; `false` if there is no room for them.
+fn copy_of(store: &Path, copy: &Path) -> Result<bool, Error> {
+    let failed = |err| Error::folder("copy", store, err);
+    let mut files = Vec::new();
+    let mut size = 0;
+    for entry in fs::read_dir(store).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let about = entry.metadata().map_err(failed)?;
+        if about.is_file() {
+            size += about.len();
+            files.push(entry.path());
+        }
+    }
+    if space::of_disk(store)?.free < size.saturating_add(ROOM) {
+        return Ok(false);
+    }
+    fs::DirBuilder::new().mode(0o700).create(copy).map_err(failed)?;
+    for file in files {
+        let name = file.file_name().unwrap_or_default();
+        fs::copy(&file, copy.join(name)).map_err(failed)?;
+    }
+    Ok(true)
 }
 
 fn read(disk: &Disk) -> Result<Checked, Error> {

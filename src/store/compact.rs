@@ -25,6 +25,11 @@ const OLD: &str = "store.old";
 /// Rows written at a time: as many as any commit has (guard G3).
 const ROWS: usize = 128;
 
+/// Whether there is a store in a data folder, also one that a crash left half-way between two names.
+pub(super) fn is_there(dir: &Path) -> bool {
+    dir.join(FOLDER).exists() || dir.join(OLD).exists()
+}
+
 /// Ends or undoes what a crash has interrupted.
 pub(super) fn finish(dir: &Path) -> Result<(), Error> {
     let (store, new, old) = (dir.join(FOLDER), dir.join(NEW), dir.join(OLD));
@@ -32,7 +37,8 @@ pub(super) fn finish(dir: &Path) -> Result<(), Error> {
         rename(&old, &store)?;
     }
     remove(&old)?;
-    remove(&new)
+    remove(&new)?;
+    remove(&dir.join(super::check::COPY))
 }
 
 /// Makes an empty store where there is none. It gets its name when all of it is on the disk: a loss of power during the first
@@ -111,7 +117,7 @@ fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     from.parent().map_or(Ok(()), durable::sync_path)
 }
 
-fn remove(path: &Path) -> Result<(), Error> {
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
         Err(err) if err.kind() != std::io::ErrorKind::NotFound => Err(Error::folder("remove", path, err)),
         _ => Ok(()),

@@ -9,7 +9,7 @@
 //! | G5 | every file and folder is synced after opening | sled's `conf` torn by a loss of power | here |
 //! | G6 | after any error of the disk the database is closed and opened again, and what was acknowledged is looked for | sled's errors stick to a handle; the kernel reports a failed write-back once only | `writer` |
 //! | G7 | below a twentieth of the disk new work is refused; 64 MiB are set aside for opening again | an error of sled's sticks to the handle | `space`, `writer` |
-//! | G8 | after an unclean end the store is read whole in a process of its own, before it is opened | damage can make sled panic or abort | `check` |
+//! | G8 | after an unclean end a copy of the store is read whole in a process of its own, before it is opened | damage can make sled panic or abort | `check` |
 //! | G9 | a store that takes four times what its rows do is rewritten at the start | sled never returns a segment to the disk | `compact` |
 //! | | the last commit is noted beside the database, which is refused if it ends before that | sled takes a damaged row for the end of its log | `reached` |
 //! | G10 | sled is called on the writer's thread and on blocking threads only | it blocks for up to 20 ms | `mod` |

@@ -66,12 +66,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use accounts::{AccountRecord, Desired, Webhook};
 pub use batch::{Batch, Committed, EVENTS_PER_BATCH, NewEvent, Once, PageMark, ROWS_PER_BATCH, ROWS_PER_COMMIT};
-pub use check::{Checked, check};
+pub use check::{Checked, check, whole};
 pub use endpoints::{Disabled, EndpointRecord, SigningSecret};
 pub use error::Error;
 pub use intents::Intent;
@@ -126,15 +127,43 @@ pub struct Options {
     pub ballast: bool,
     /// How much of the journal is kept.
     pub limits: Limits,
+    /// Bytes of the disk below which new work is refused; `None` for a twentieth of it, at least 256 MiB and at most 2 GiB.
+    pub kept_free: Option<u64>,
+    /// When what is old is looked for.
+    pub rounds: Rounds,
+}
+
+/// When the writer goes through the store to let go of what is old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rounds {
+    /// After the start, which has other things to do.
+    pub first: Duration,
+    /// From one round to the next.
+    pub every: Duration,
+    /// The same for the journal alone, while it is larger than it may be.
+    pub over: Duration,
+}
+
+impl Default for Rounds {
+    /// After a minute, then each hour; each minute for a journal that is too large.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(60),
+            every: Duration::from_secs(3600),
+            over: Duration::from_secs(60),
+        }
+    }
 }
 
 impl Default for Options {
-    /// A cache of 16 MiB, no ballast, the limits of [`Limits::default`].
+    /// A cache of 16 MiB, no ballast, limits and rounds as they are by default.
     fn default() -> Self {
         Self {
             cache_bytes: 16 << 20,
             ballast: false,
             limits: Limits::default(),
+            kept_free: None,
+            rounds: Rounds::default(),
         }
     }
 }

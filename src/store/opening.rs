@@ -13,6 +13,7 @@ use super::engine::{Medium, Rows};
 use super::layout::Table;
 use super::lock::Lock;
 use super::migrate::{self, SCHEMA};
+use super::reached::Reached;
 use super::space::Ballast;
 use super::stage::{Head, Layer};
 use super::tree::Folder;
@@ -30,19 +31,23 @@ pub(super) fn start(dir: &Path, options: &Options, queue: mpsc::Receiver<Command
     let medium = Folder::new(folder, options.cache_bytes, ballast);
     compact::if_worth(dir, options.cache_bytes)?;
     let mark = dir.join(OPEN);
-    std::fs::File::create(&mark).map_err(|err| Error::folder("make", &mark, err))?;
-    start_on(Box::new(medium), options, Some((lock, mark)), queue)
+    // One that is there already is left, however this host ends: the store was not read whole since another did not end in order.
+    let found = mark.exists();
+    if !found {
+        std::fs::File::create(&mark).map_err(|err| Error::folder("make", &mark, err))?;
+    }
+    start_on(Box::new(medium), options, Some((lock, (!found).then_some(mark))), queue)
 }
 
 /// Opens the database of a medium and starts the thread.
 pub(super) fn start_on(
     medium: Box<dyn Medium>,
     options: &Options,
-    lock: Option<(Lock, PathBuf)>,
+    lock: Option<(Lock, Option<PathBuf>)>,
     queue: mpsc::Receiver<Command>,
 ) -> Result<Arc<Shared>, Error> {
     let disk = Disk::on(medium.open()?);
-    let head = inspect(&disk, &*medium)?;
+    let head = inspect(&disk, &medium.place(), medium.reached())?;
     let removed = sweep::removed_accounts(&disk)?;
     let shared = Arc::new(Shared {
         disk: Some(disk).into(),
@@ -60,7 +65,7 @@ pub(super) fn start_on(
         readers: Default::default(),
     });
     let place = medium.place();
-    let writer = Writer::new(medium, shared.clone(), queue, head, removed)?;
+    let writer = Writer::new(medium, shared.clone(), queue, head, removed, options)?;
     std::thread::Builder::new()
         .name("wharf-store".to_owned())
         .spawn(move || writer.run(lock))
@@ -69,13 +74,13 @@ pub(super) fn start_on(
 }
 
 /// Checks schema and numbering of a database that was just opened; a new one gets its schema, an older one is brought up.
-pub(super) fn inspect(disk: &Disk, medium: &dyn Medium) -> Result<Head, Error> {
+pub(super) fn inspect(disk: &Disk, place: &str, reached: Option<&Reached>) -> Result<Head, Error> {
     let key = Table::Schema.prefix();
     match disk.get::<u32>(&key)? {
         Some(SCHEMA) => {}
         Some(found) if found > SCHEMA => {
             return Err(Error::NewerSchema {
-                dir: medium.place().into(),
+                dir: place.into(),
                 found,
                 known: SCHEMA,
             });
@@ -91,7 +96,7 @@ pub(super) fn inspect(disk: &Disk, medium: &dyn Medium) -> Result<Head, Error> {
         None => return Err(Error::corrupt("it has rows and no schema")),
     }
     let head = Head::read(disk)?;
-    if let Some(reached) = medium.reached()
+    if let Some(reached) = reached
         && let Some(noted) = reached.last()?.filter(|noted| *noted > head.commit)
     {
         return Err(reached.behind(noted, head.commit));

@@ -60,8 +60,7 @@ pub(super) fn kept_free(total: u64) -> u64 {
 }
 
 /// What the room that is left means.
-pub(super) fn level(space: Space) -> Level {
-    let floor = kept_free(space.total);
+pub(super) fn level(space: Space, floor: u64) -> Level {
     if space.free < floor {
         Level::Full
     } else if space.free < 2 * floor {
@@ -77,7 +76,8 @@ pub(super) fn level(space: Space) -> Level {
 /// [`Error::Folder`] if the system does not say.
 pub fn room(dir: &Path) -> Result<(Level, u64, u64), Error> {
     let space = of_disk(dir)?;
-    Ok((level(space), space.free, kept_free(space.total)))
+    let floor = kept_free(space.total);
+    Ok((level(space, floor), space.free, floor))
 }
 
 /// Bytes of the disk that a folder lies on.
@@ -156,10 +156,11 @@ mod tests {
     #[test]
     fn below_what_is_kept_free_it_is_full_and_below_twice_that_low() {
         let at = |free: u64| {
-            level(Space {
+            let space = Space {
                 total: 10_240 * MIB,
                 free,
-            })
+            };
+            level(space, kept_free(space.total))
         };
         assert_eq!(at(1024 * MIB), Level::Enough);
         assert_eq!(at(1024 * MIB - 1), Level::Low);

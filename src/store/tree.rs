@@ -81,6 +81,16 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// Opens a copy that is thrown away after a look: nothing of it is made durable.
+    pub(super) fn open_copy(dir: &Path, cache_bytes: u64) -> Result<Tree, Error> {
+        let db = durable::open(dir, cache_bytes)?;
+        let path = dir.join(durable::LOG);
+        let log = File::open(&path).map_err(|err| Error::folder("open", &path, err))?;
+        Ok(Tree { db, log })
+    }
+}
+
 impl Engine for Tree {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.db.get(key).map_err(Error::down)?.map(|row| row.to_vec()))

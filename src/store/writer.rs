@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::backup::Fence;
+use super::backup::{self, Fence};
 use super::batch::{Batch, Committed, ROWS_PER_COMMIT};
 use super::disk::Disk;
 use super::engine::{Medium, Rows};
@@ -26,7 +26,7 @@ use super::retention::Retention;
 use super::space::Level;
 use super::stage::{self, Head};
 use super::sweep::Sweep;
-use super::{Error, Shared, unpoisoned};
+use super::{Error, Options, Rounds, Shared, unpoisoned};
 
 /// Batches in one commit.
 const BATCHES: usize = 64;
@@ -71,6 +71,9 @@ pub(super) struct Writer {
     /// A batch that did not fit into the last commit.
     carry: Option<(Box<Batch>, Answer)>,
     closing: Option<ClosedAnswer>,
+    /// Bytes below which new work is refused, if it was said.
+    kept_free: Option<u64>,
+    rounds: Rounds,
 }
 
 /// What woke the writer.
@@ -101,6 +104,7 @@ impl Writer {
         queue: mpsc::Receiver<Command>,
         head: Head,
         removed: Vec<String>,
+        options: &Options,
     ) -> Result<Writer, Error> {
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let now = Instant::now();
@@ -113,20 +117,22 @@ impl Writer {
             removed,
             sweep: Sweep::default(),
             retention: Retention::after_opening(),
-            next_step: now + background::FIRST_ROUND,
-            next_round: now + background::FIRST_ROUND,
+            next_step: now + options.rounds.first,
+            next_round: now + options.rounds.first,
             next_look: now,
             level: Level::Enough,
             carry: None,
             closing: None,
+            kept_free: options.kept_free,
+            rounds: options.rounds,
         };
         writer.look_at_space();
         Ok(writer)
     }
 
     /// Works until the store is closed or has no handles any more; the folder is let go of at the end, and the
-    /// mark of an open store removed.
-    pub(super) fn run(mut self, lock: Option<(Lock, PathBuf)>) {
+    /// mark of an open store removed, if it is this one's.
+    pub(super) fn run(mut self, lock: Option<(Lock, Option<PathBuf>)>) {
         while self.closing.is_none() {
             let result = match self.wait(self.next_step) {
                 Wake::Command(Command::Commit { batch, answer }) => {
@@ -158,7 +164,7 @@ impl Writer {
         let last = self.shut(Error::Closed);
         if let Some((lock, mark)) = lock {
             // One that failed is looked at whole before it is opened again.
-            if last.is_ok() {
+            if let Some(mark) = mark.filter(|_| last.is_ok()) {
                 std::fs::remove_file(mark).ok();
             }
             drop(lock);
@@ -322,9 +328,7 @@ impl Writer {
     fn fence(&self, answer: FenceAnswer) {
         let mut fence = unpoisoned(self.shared.fence.lock());
         let made = if fence.upgrade().is_some() {
-            Err(Error::Busy {
-                what: "a backup is under way already: wait for its end".to_owned(),
-            })
+            Err(backup::busy())
         } else {
             let made = Arc::default();
             *fence = Arc::downgrade(&made);

@@ -10,3 +10,4 @@ mod looking;
 mod pages;
 mod rig;
 mod slow;
+mod store;

@@ -14,6 +14,7 @@ mod journey;
 mod keys;
 mod killing;
 mod layers;
+mod operations;
 mod page;
 mod plugins;
 mod record;

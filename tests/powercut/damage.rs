@@ -81,7 +81,7 @@ fn child_that_opens_damaged_stores() {
         let folder = place.path().join("data");
         let (at, bit) = flip(&folder.join("store/db"), &mut chance);
         let outcome = runtime.block_on(look(&folder, &promised));
-        println!("flip {} byte {at} bit {bit}", outcome);
+        println!("flip {outcome} byte {at} bit {bit}");
     }
 }
 

@@ -15,10 +15,7 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::super::server::Context;
-use crate::store::backup::Summary;
-
-/// Where copies of profiles lie while a backup is made.
-const COPIES: &str = "backup.copies";
+use crate::store::{self, backup::Summary};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,20 +42,43 @@ pub(in super::super) async fn back_up(
     let this = Arc::clone(&context);
     // To its end, also if the caller goes away: an account may be resting for it.
     let made = super::to_the_end(&context, async move {
-        let copies = this.config.borrow().data.dir.join(COPIES);
+        let turn = this.backups.begin()?;
+        let copies = this.backups.copies();
         let folders = if wanted.profiles {
-            this.sessions.copy_profiles(&copies).await?
+            this.sessions.copy_profiles(&copies).await
         } else {
-            Vec::new()
+            Ok(Vec::new())
         };
-        let made = this.backups.make(&wanted.file, folders).await;
+        let made = match folders {
+            Ok(folders) => this
+                .backups
+                .make(&turn, &wanted.file, folders)
+                .await
+                .map_err(Into::into),
+            Err(error) => {
+                this.backups.failed(&wanted.file, &error);
+                Err(NotMade(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+            }
+        };
         if wanted.profiles {
-            // What stays is removed by the next one.
-            tokio::fs::remove_dir_all(&copies).await.ok();
+            store::backup::remove_copies(&copies).await;
         }
-        Ok::<_, crate::session::Error>(made)
+        made
     });
-    made.await??
+    made.await?
         .map(Json)
-        .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "NO_BACKUP", error.to_string()))
+        .map_err(|NotMade(status, why)| Refusal::new(status, "NO_BACKUP", why))
+}
+
+/// Why there is no backup.
+struct NotMade(StatusCode, String);
+
+impl From<store::Error> for NotMade {
+    fn from(error: store::Error) -> Self {
+        let status = match error {
+            store::Error::Busy { .. } => StatusCode::CONFLICT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self(status, error.to_string())
+    }
 }

@@ -13,6 +13,7 @@ use super::super::server::Context;
 use super::states::words;
 use super::{Place, Text, ago, button, page};
 use crate::session::AccountView;
+use crate::store::Level;
 
 /// Deliveries that are counted; more are shown as "more than".
 const COUNTED: usize = 100;
@@ -107,10 +108,38 @@ pub(super) fn reason(account: &AccountView) -> String {
     }
 }
 
+/// What is wrong with the store: one line each for its disk and its last backup.
+fn store_notices(context: &Context) -> Vec<String> {
+    let health = context.store.health();
+    let room = |what: &str| {
+        format!(
+            "The disk {what}: {} MiB are free, and below {} MiB no new work is taken. Make room; wharf goes on by itself.",
+            health.free >> 20,
+            health.kept_free >> 20
+        )
+    };
+    let store = match (&health.down, health.level) {
+        (Some(why), _) => Some(("bad", format!("{}. It is tried again by itself.", Text(why)))),
+        (None, Level::Full) => Some(("bad", room("is almost full"))),
+        (None, Level::Low) => Some(("", room("is getting full"))),
+        (None, Level::Enough) => None,
+    };
+    let backup = context.backups.last().and_then(|last| {
+        let why = last.error?;
+        Some((
+            "bad",
+            format!("The last backup failed {}: {}", ago(last.at), Text(&why)),
+        ))
+    });
+    let all = store.into_iter().chain(backup);
+    all.map(|(tone, text)| format!("<p class=\"notice {tone}\">{text}</p>"))
+        .collect()
+}
+
 /// What else wants to be known: scripts that were refused, deliveries that wait or were given up.
 async fn notices(context: &Context) -> String {
     let scripts = context.scripts.list();
-    let mut lines: Vec<String> = Vec::new();
+    let mut lines = store_notices(context);
     for script in scripts {
         if let Some(problem) = &script.refused {
             lines.push(format!(

@@ -28,14 +28,14 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "message:json",
         signature: "(message) -> table",
-        doc: "The event with its envelope as a plain table, as webhooks deliver it.",
+        doc: "The event with its envelope as a plain table, as webhooks deliver it: texts over 192 KiB are cut, and `data.truncated` says so.",
         permission: None,
         body: Body::Now(json),
     },
     Row {
         name: "event:json",
         signature: "(event) -> table",
-        doc: "The event with its envelope as a plain table, as webhooks deliver it.",
+        doc: "The event with its envelope as a plain table, as webhooks deliver it: texts over 192 KiB are cut, and `data.truncated` says so.",
         permission: None,
         body: Body::Now(json),
     },
@@ -53,7 +53,7 @@ pub(crate) struct EventObject {
 impl EventObject {
     /// The envelope as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::to_value(&*self.event).unwrap_or_default()
+        self.event.envelope()
     }
 
     fn object(&self) -> &'static str {
@@ -159,6 +159,5 @@ async fn reply(caller: Caller, mut args: Args) -> Result<Value, Refusal> {
 
 fn json(caller: &Caller, mut args: Args) -> Result<Value, Refusal> {
     let event = this(&mut args)?;
-    let json = serde_json::to_value(&*event).map_err(|error| args.refuse(&error.to_string()))?;
-    convert::to_lua(&caller.lua, &json, false).map_err(|error| args.refuse(&error.to_string()))
+    convert::to_lua(&caller.lua, &event.envelope(), false).map_err(|error| args.refuse(&error.to_string()))
 }

@@ -4,7 +4,7 @@
 //! says. The file is for its owner alone (mode 0600): it holds secrets.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -23,13 +23,23 @@ const CHUNK: usize = 4 << 20;
 
 /// An archive that is written.
 pub(super) struct Archive {
-    part: PathBuf,
+    part: Part,
     tar: tar::Builder<GzEncoder<Output>>,
     chunk: Vec<u8>,
     chunks: u32,
     rows: u64,
     files: u64,
     hash: Sha256,
+}
+
+/// The file under its first name, which goes with it: what is not whole does not stay.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // After the end it has its own name.
+        fs::remove_file(&self.0).ok();
+    }
 }
 
 /// Where the bytes go.
@@ -61,13 +71,18 @@ impl Archive {
         name.push(".part");
         let part = file.with_file_name(name);
         let failed = |err| Error::folder("write", &part, err);
+        // One that was left by a crash may have another mode.
+        match fs::remove_file(&part) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(failed(err)),
+            _ => {}
+        }
         let out = OpenOptions::new()
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .write(true)
             .mode(0o600)
             .open(&part)
             .map_err(failed)?;
+        let guard = Part(part.clone());
         let out = BufWriter::new(out);
         let output = match passphrase {
             None => Output::Plain(out),
@@ -78,7 +93,7 @@ impl Archive {
             }
         };
         Ok(Self {
-            part: part.clone(),
+            part: guard,
             tar: tar::Builder::new(GzEncoder::new(output, Compression::fast())),
             chunk: Vec::with_capacity(CHUNK),
             chunks: 0,
@@ -142,24 +157,34 @@ impl Archive {
     }
 
     fn file(&mut self, name: &str, path: &Path) -> Result<(), Error> {
-        match fs::read(path) {
-            Ok(bytes) => {
-                self.files += 1;
-                self.entry(name, &bytes)
-            }
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(err) => Err(Error::folder("read", path, err)),
+        let failed = |err| Error::folder("read", path, err);
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(err) => return Err(failed(err)),
+        };
+        let size = file.metadata().map_err(failed)?.len();
+        let mut file = file.take(size);
+        self.files += 1;
+        self.append(name, size, &mut file)?;
+        if file.limit() > 0 {
+            return Err(failed(io::Error::other("it became shorter while it was copied")));
         }
+        Ok(())
     }
 
-    fn entry(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    fn entry(&mut self, name: &str, mut bytes: &[u8]) -> Result<(), Error> {
+        self.append(name, bytes.len() as u64, &mut bytes)
+    }
+
+    fn append(&mut self, name: &str, size: u64, content: &mut dyn Read) -> Result<(), Error> {
         let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
+        header.set_size(size);
         header.set_mode(0o600);
         header.set_mtime(u64::try_from(crate::store::now() / 1000).unwrap_or(0));
         self.tar
-            .append_data(&mut header, name, bytes)
-            .map_err(|err| Error::folder("write", &self.part, err))
+            .append_data(&mut header, name, content)
+            .map_err(|err| Error::folder("write", &self.part.0, err))
     }
 
     /// Seals the archive, syncs it and gives it its name. Rows, files, and bytes of the archive.
@@ -170,7 +195,7 @@ impl Archive {
             sha256: super::restore::hex(&self.hash.clone().finalize()),
         };
         self.json("seal.json", &seal)?;
-        let part = self.part.clone();
+        let part = self.part.0.clone();
         let failed = |err| Error::folder("write", &part, err);
         let output = self.tar.into_inner().and_then(GzEncoder::finish).map_err(failed)?;
         let buffer = match output {

@@ -9,7 +9,7 @@
 //! | `manifest.json` | format, schema, time, version of wharf |
 //! | `rows/000000`, … | rows: `[length of key][length of row]`, 4 bytes each, key, row |
 //! | `media/…`, `profiles/…` | files |
-//! | `seal.json` | how many rows, and the SHA-256 over all of them: without it the file is not whole |
+//! | `seal.json` | how many rows and files, and the SHA-256 over all rows: without it the file is not whole; files are covered by gzip's checksum |
 
 mod archive;
 mod fence;
@@ -25,7 +25,7 @@ use crate::config::Secret;
 
 pub(super) use fence::Fence;
 pub use restore::{restore, verify};
-pub use schedule::{Backups, Outcome, newest};
+pub use schedule::{Backups, Outcome, Turn, copies, newest, remove_copies};
 
 use super::migrate::SCHEMA;
 use super::{Error, Shared, Store, unpoisoned, writer};
@@ -92,6 +92,13 @@ impl Store {
             .await
             .map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)?
+    }
+}
+
+/// Two at a time are too many.
+pub(super) fn busy() -> Error {
+    Error::Busy {
+        what: "a backup is under way already: wait for its end".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a backup's file to a data folder.
 //!
 //! In: the file, its passphrase if it has one. Out: a data folder as it was, or an error and no change: the file is read to its end
-//! and compared with its seal before anything is written. Must not write over a store.
+//! and compared with its seal before anything is written. Must not write over a store, nor over anything that is newer.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
@@ -17,10 +17,10 @@ use crate::config::Secret;
 use crate::store::engine::{Engine, Rows};
 use crate::store::migrate::SCHEMA;
 use crate::store::tree::Tree;
-use crate::store::{Error, FOLDER, durable, lock, record};
+use crate::store::{Error, FOLDER, check, compact, durable, lock, record};
 
-/// The database while it is written.
-const NEW: &str = "store.restored";
+/// What is restored, while it is written: store, media and profiles.
+const NEW: &str = "restored.part";
 
 /// Rows written at a time.
 const ROWS: usize = 128;
@@ -54,28 +54,51 @@ pub fn verify(file: &Path, passphrase: Option<&Secret>) -> Result<Summary, Error
     read(file, passphrase, &mut Nothing)
 }
 
-/// Makes the data folder of a backup. Blocks; it reads the file twice.
+/// Makes the data folder of a backup. Blocks; it reads the file twice. Media and profiles that are in the folder already stay as
+/// they are: they are newer.
 ///
 /// # Errors
 /// As for [`verify`]; [`Error::Backup`] too if there is a store in `dir`; [`Error::InUse`] if a host has it; [`Error::Folder`].
 pub fn restore(file: &Path, dir: &Path, passphrase: Option<&Secret>, cache_bytes: u64) -> Result<Summary, Error> {
+    no_store(file, dir)?;
+    verify(file, passphrase)?;
     durable::make_folder(dir)?;
     let _lock = lock::take(dir)?;
-    if dir.join(FOLDER).exists() {
+    no_store(file, dir)?;
+    let new = dir.join(NEW);
+    compact::remove(&new)?;
+    let done = write(file, &new, passphrase, cache_bytes).and_then(|summary| {
+        // The store is the last: without it nothing counts as restored, and all of this can be done again.
+        for name in ["media", "profiles"] {
+            each_into(&new.join(name), &dir.join(name))?;
+        }
+        rename(&new.join(FOLDER), &dir.join(FOLDER))?;
+        durable::sync_path(dir)?;
+        // What became of the store that was here before says nothing of this one.
+        check::whole(dir)?;
+        Ok(summary)
+    });
+    let removed = compact::remove(&new);
+    done.and_then(|summary| removed.map(|()| summary))
+}
+
+fn no_store(file: &Path, dir: &Path) -> Result<(), Error> {
+    if compact::is_there(dir) {
         let why = format!(
-            "there is a store in {} already: move that folder away, or restore into another one (--data)",
+            "there is a store in {} already: move `store` away, or restore into another folder (--data)",
             dir.display()
         );
         return Err(refused(file, why));
     }
-    verify(file, passphrase)?;
-    let new = dir.join(NEW);
-    if new.exists() {
-        fs::remove_dir_all(&new).map_err(|err| Error::folder("remove", &new, err))?;
-    }
+    Ok(())
+}
+
+fn write(file: &Path, new: &Path, passphrase: Option<&Secret>, cache_bytes: u64) -> Result<Summary, Error> {
+    let store = new.join(FOLDER);
+    durable::make_folder(new)?;
     let mut folder = Folder {
-        tree: Tree::open(&new, cache_bytes)?,
-        dir: dir.to_owned(),
+        tree: Tree::open(&store, cache_bytes)?,
+        dir: new.to_owned(),
         rows: Rows::new(),
     };
     let done = read(file, passphrase, &mut folder).and_then(|summary| {
@@ -85,10 +108,29 @@ pub fn restore(file: &Path, dir: &Path, passphrase: Option<&Secret>, cache_bytes
     });
     Box::new(folder.tree).close();
     let summary = done?;
-    durable::sync_tree(&new)?;
-    fs::rename(&new, dir.join(FOLDER)).map_err(|err| Error::folder("rename", &new, err))?;
-    durable::sync_path(dir)?;
+    durable::sync_tree(&store)?;
     Ok(summary)
+}
+
+/// Moves what is in one folder into another, if it is not there.
+fn each_into(from: &Path, to: &Path) -> Result<(), Error> {
+    let entries = match fs::read_dir(from) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|err| Error::folder("read the folder", from, err))?,
+    };
+    durable::make_folder(to)?;
+    for entry in entries {
+        let entry = entry.map_err(|err| Error::folder("read the folder", from, err))?;
+        let place = to.join(entry.file_name());
+        if !place.exists() {
+            rename(&entry.path(), &place)?;
+        }
+    }
+    durable::sync_path(to)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(|err| Error::folder("rename", from, err))
 }
 
 /// The data folder that is made.
@@ -122,8 +164,7 @@ impl Taker for Folder {
             .create(above)
             .map_err(|err| Error::folder("make the folder", above, err))?;
         let written = OpenOptions::new()
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .write(true)
             .mode(0o600)
             .open(&path)
@@ -172,7 +213,7 @@ fn read(file: &Path, passphrase: Option<&Secret>, taker: &mut dyn Taker) -> Resu
             _ => return Err(refused(file, format!("it holds {}, which is unknown", name.display()))),
         }
     }
-    // The checksum of the whole stands at its very end.
+    // To the last byte: behind the last entry are the checksums of the whole.
     io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(broken)?;
     let found = Seal {
         rows,

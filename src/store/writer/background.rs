@@ -14,15 +14,6 @@ use crate::store::{Error, sweep, unpoisoned};
 
 use super::Writer;
 
-/// When the first round begins.
-pub(super) const FIRST_ROUND: Duration = Duration::from_secs(60);
-
-/// The time from one round to the next.
-const ROUNDS: Duration = Duration::from_secs(3600);
-
-/// The same for the journal while it is larger than it may be.
-const OVER_ROUNDS: Duration = Duration::from_secs(60);
-
 /// Time between two steps of work.
 pub(super) const STEP: Duration = Duration::from_millis(50);
 
@@ -53,7 +44,7 @@ impl Writer {
         }
         let now = Instant::now();
         if now < self.next_round {
-            self.next_step = self.next_round.min(now + OVER_ROUNDS);
+            self.next_step = self.next_round.min(now + self.rounds.over);
             if self.head.journal_bytes > unpoisoned(self.shared.limits.lock()).bytes {
                 self.retention.begin(&self.head);
                 self.next_step = now + STEP;
@@ -65,7 +56,7 @@ impl Writer {
         self.sweep = sweep;
         self.next_step = now + STEP;
         if over {
-            self.next_round = now + ROUNDS;
+            self.next_round = now + self.rounds.every;
             self.retention.begin(&self.head);
         }
         Ok(())
@@ -147,9 +138,10 @@ impl Writer {
             Ok(space) => space,
             Err(error) => return tracing::debug!(%error, "the free space is not known"),
         };
-        let level = space::level(space);
+        let kept_free = self.kept_free.unwrap_or_else(|| space::kept_free(space.total));
+        let level = space::level(space, kept_free);
         if level != self.level {
-            let (free_mib, kept_free_mib) = (space.free >> 20, space::kept_free(space.total) >> 20);
+            let (free_mib, kept_free_mib) = (space.free >> 20, kept_free >> 20);
             match level {
                 Level::Enough => tracing::info!(free_mib, "the disk has room again"),
                 Level::Low => tracing::warn!(free_mib, kept_free_mib, "the disk is getting full"),
@@ -166,7 +158,7 @@ impl Writer {
         let mut health = unpoisoned(self.shared.health.lock());
         health.level = level;
         health.free = space.free;
-        health.kept_free = space::kept_free(space.total);
+        health.kept_free = kept_free;
         health.size = size.unwrap_or(health.size);
         health.journal_first = self.head.first;
         health.journal_next = self.head.offset;

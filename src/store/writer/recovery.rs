@@ -91,7 +91,7 @@ impl Writer {
 
     fn reopen(&mut self) -> Result<(), Error> {
         let disk = Disk::on(self.medium.open()?);
-        let head = opening::inspect(&disk, &*self.medium)?;
+        let head = opening::inspect(&disk, &self.medium.place(), self.medium.reached())?;
         if head.commit < self.head.commit || head.offset < self.head.offset {
             disk.close();
             let what = format!(

@@ -167,3 +167,18 @@ async fn what_is_no_id_no_event_or_no_account_is_refused() {
     assert_eq!(host.with(&weak, "GET", "/api/events", None).await.status, 403);
     host.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_too_long_for_a_webhook_is_cut_in_a_frame_as_it_is_there() {
+    let host = Host::start().await;
+    let mut stream = Stream::open(&host, "/api/events", &[]).await;
+    let long = "ü\n".repeat(100_000);
+    let made = journal(&host.store, drafts("message", Some("sales"), 1, &long)).await;
+    let frame = stream.event().await;
+    assert!(frame.data.len() < 256 << 10, "{}", frame.data.len());
+    let envelope: Value = serde_json::from_str(&frame.data).unwrap();
+    let body = envelope["data"]["body"].as_str().unwrap();
+    assert!(body.len() > 128 << 10 && long.starts_with(body) && envelope["data"]["truncated"] == true);
+    assert_eq!(frame.data, made[0].json());
+    host.close().await;
+}

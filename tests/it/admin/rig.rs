@@ -20,7 +20,8 @@ use wharf::config::{Config, Sources};
 use wharf::http::{Client, Request};
 use wharf::script::{self, AccountState, Scripts};
 use wharf::session::{self, Sessions};
-use wharf::store::Store;
+use wharf::store::backup::Backups;
+use wharf::store::{self, Store};
 use wharf::webhook;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -113,12 +114,17 @@ impl Host {
     }
 
     pub(super) async fn start_with(more: &str) -> Self {
+        Self::start_on(more, &store::Options::default()).await
+    }
+
+    /// With a store that is opened so.
+    pub(super) async fn start_on(more: &str, options: &store::Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("scripts")).unwrap();
         let config = watch::Sender::new(Arc::new(read(folder.path(), more)));
         let data_dir = config.borrow().data.dir.clone();
         std::fs::create_dir(&data_dir).unwrap();
-        let store = Store::open(&data_dir.join("store"), 1 << 20).unwrap();
+        let store = Store::open_with(&data_dir.join("store"), options).unwrap();
         let doors = admin::open(&config.borrow().clone()).await.unwrap();
         let addr = doors.addr().unwrap();
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -151,11 +157,12 @@ impl Host {
             tracker: tracker.clone(),
             stop: stop.clone(),
         });
+        let backups = Backups::start(&store, config.subscribe(), &tracker, stop.clone());
         let deps = admin::Deps {
+            backups,
             sessions: sessions.clone(),
             scripts: scripts.clone(),
             deliveries,
-            backups: wharf::store::backup::Backups::start(&store, config.subscribe(), &tracker, stop.clone()),
             store: store.clone(),
             config: config.subscribe(),
             stop: stop.clone(),

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use wharf::config::{Config, Sources};
 use wharf::event::{Draft, Event, Kind, Origin};
 use wharf::script::{Deps, Host, ScriptView, Scripts, Times};
-use wharf::store::{Batch, NewEvent, Store};
+use wharf::store::{Batch, NewEvent, Options, Store};
 
 use super::recorder::Recorder;
 pub(super) use super::recorder::Sending;
@@ -43,9 +43,14 @@ pub(super) struct Bench {
 impl Bench {
     /// A folder without scripts; nothing runs.
     pub(super) fn empty() -> Self {
+        Self::empty_on(&Options::default())
+    }
+
+    /// With a store that is opened so.
+    pub(super) fn empty_on(options: &Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("scripts")).unwrap();
-        let store = Store::open(&dir.path().join("data"), 16 << 20).unwrap();
+        let store = Store::open_with(&dir.path().join("data"), options).unwrap();
         let host = Recorder::new(&store);
         let config = watch::Sender::new(Arc::new(config(&dir, "")));
         Self {

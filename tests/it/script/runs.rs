@@ -346,3 +346,26 @@ async fn a_call_of_a_repeated_run_is_made_again_with_the_same_key() {
     let key = called[0].strip_prefix("POST https://api.example/ ").unwrap();
     assert_eq!(key.len(), 32, "{called:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_text_is_whole_for_a_handler_and_cut_in_what_it_posts_of_the_event() {
+    let bench = Bench::with(&[(
+        "post",
+        "wharf.on('message', function(msg)
+            wharf.webhook.post('crm', msg:json())
+            wharf.webhook.post('crm', msg)
+            msg:reply(#msg.body .. ' ' .. tostring(msg:json().data.truncated))
+        end)",
+    )])
+    .await;
+    let event = bench.message("a@c.us", &"ü".repeat(110_000)).await;
+    bench.host.until_text("220000 true").await;
+    bench.until_finished("post").await;
+    let posts = bench.store.deliveries(10).await.unwrap();
+    assert_eq!(posts.len(), 2);
+    for post in posts {
+        let body = bench.store.delivery_body(&post.body).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8(body.to_vec()).unwrap(), event.json());
+        assert!(body.len() < 256 << 10, "{}", body.len());
+    }
+}

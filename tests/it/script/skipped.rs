@@ -1,7 +1,9 @@
 //! A script that is behind what the journal holds is moved forward, and is told what it missed.
 
+use std::time::Duration;
+
 use serde_json::json;
-use wharf::store::Store;
+use wharf::store::{Limits, Options, Rounds, Store};
 
 use super::bench::Bench;
 use super::recorder::Recorder;
@@ -64,4 +66,86 @@ async fn events_that_the_journal_does_not_hold_any_more_are_passed_and_told_of_o
         .iter()
         .filter(|(_, event)| event.event.to_string() == "script.skipped");
     assert_eq!(skipped.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_script_is_passed_by_a_journal_over_its_limit_and_goes_on_behind_the_gap() {
+    let soon = Duration::from_millis(20);
+    let mut bench = Bench::empty_on(&Options {
+        rounds: Rounds {
+            first: soon,
+            every: soon,
+            over: soon,
+        },
+        ..Options::default()
+    });
+    bench.write(
+        "bad",
+        "wharf.on('message', { match = 'loop' }, function() while true do end end)",
+    );
+    bench.write(
+        "good",
+        "wharf.on('message', function(msg) msg:reply('good ' .. msg.body:sub(1, 5)) end)",
+    );
+    bench.start().await;
+    for chat in 0..10 {
+        bench.message(&format!("{chat}@c.us"), "loop").await;
+    }
+    bench.until_event("script.suspended", |_| true).await;
+    for n in 100..200 {
+        bench.message("a@c.us", &format!("{n} {}", "x".repeat(2000))).await;
+    }
+    // It has seen all of them: nobody but the suspended one is behind.
+    bench.until_finished("good").await;
+    let behind = bench.store.position("bad").await.unwrap().unwrap();
+    let limits = Limits {
+        bytes: 100_000,
+        ..Limits::default()
+    };
+    bench.store.follow_limits(limits);
+
+    let skipped = bench.until_event("script.skipped", |_| true).await;
+    let health = bench.store.health();
+    assert_eq!(skipped.text("script"), Some("bad"));
+    let (from, to) = (
+        skipped.data["from"].as_u64().unwrap(),
+        skipped.data["to"].as_u64().unwrap(),
+    );
+    let count = skipped.data["count"].as_u64().unwrap();
+    assert_eq!(count, behind.unfinished(to + 1).count() as u64);
+    assert_eq!(behind.unfinished(u64::MAX).next(), Some(from));
+
+    bench.write(
+        "bad",
+        "wharf.on('message', function(msg) msg:reply('bad ' .. msg.body:sub(1, 5)) end)",
+    );
+    bench.message("a@c.us", "200").await;
+    bench.host.until_text("bad 200").await;
+    bench.host.until_text("good 200").await;
+    bench.until_finished("bad").await;
+    let texts = bench.host.texts();
+    let of = |script: &str| -> Vec<u64> {
+        let numbers = texts.iter().filter_map(|text| text.strip_prefix(script));
+        numbers.filter_map(|text| text.trim().parse().ok()).collect()
+    };
+    assert_eq!(
+        of("good "),
+        (100..=200).collect::<Vec<u64>>(),
+        "the neighbour lost nothing"
+    );
+    // What the journal still holds behind the gap, and nothing of the gap.
+    let kept = bench.store.events(to + 1, 1000).await.unwrap();
+    let kept: Vec<u64> = kept
+        .iter()
+        .filter(|(_, event)| event.event.is_message())
+        .map(|(_, event)| event.text("body").unwrap()[..3].parse().unwrap())
+        .collect();
+    assert!(kept.len() > 10 && kept.len() < 90, "{kept:?} {health:?}");
+    assert_eq!(of("bad "), kept);
+    let head = *bench.store.head().borrow();
+    let told = bench.store.events(to + 1, 1000).await.unwrap();
+    let told = told
+        .iter()
+        .filter(|(_, event)| event.event.to_string() == "script.skipped");
+    assert_eq!(told.count(), 1, "up to {head}");
 }
