@@ -54,6 +54,7 @@ fuzz: system rust
 
 bench: system rust library
 	$(CARGO) bench --locked --bench store
+	$(CARGO) bench --locked --bench durability
 	$(CARGO) bench --locked --bench deliveries
 	$(CARGO) bench --locked --bench scripts
 	$(CARGO) bench --locked --bench path

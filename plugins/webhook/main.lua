@@ -24,7 +24,7 @@ local EVENTS = {
   "message", "message.any", "message.ack",
   "account.qr", "account.authenticated", "account.ready", "account.synced", "account.disconnected", "account.status",
   "account.degraded", "action.unknown", "script.error", "script.reloaded", "script.suspended", "script.skipped",
-  "delivery.dead", "endpoint.disabled", "config.changed",
+  "delivery.dead", "endpoint.disabled", "config.changed", "host.clock",
 }
 
 local function any_of(list, value)

@@ -70,7 +70,7 @@ async fn list(config: &Config) -> anyhow::Result<Vec<DeadView>> {
         "there is no data folder {}",
         config.data.dir.display()
     );
-    let store: Store = super::open(&config).await?;
+    let store: Store = super::open(config).await?;
     let runs = script::dead_runs(&store, None).await;
     store.close().await?;
     Ok(runs?)

@@ -263,8 +263,8 @@ fn backups(config: &Config) -> Finding {
     let Some(every) = config.backup.every else {
         return Doubtful("no backups are made: [backup] every = \"24h\" makes one a day".to_owned());
     };
-    let dir = &config.backup.dir;
-    let age = store::backup::newest(dir).and_then(|newest| newest.elapsed().ok());
+    let dir = config.backup_dir();
+    let age = store::backup::newest(&dir).and_then(|newest| newest.elapsed().ok());
     match age {
         None => Doubtful(format!("there is no backup in {} yet", dir.display())),
         Some(age) if age > every * 2 => Bad(format!(

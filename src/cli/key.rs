@@ -70,7 +70,7 @@ impl Keys {
             return Ok(Self::Running(client));
         }
         app::prepare(&config.data.dir)?;
-        Ok(Self::Stopped(super::open(&config).await?))
+        Ok(Self::Stopped(super::open(config).await?))
     }
 
     async fn make(&self, name: Option<String>, scopes: Vec<String>) -> anyhow::Result<String> {

@@ -71,7 +71,7 @@ async fn recorded(config: &Config, last: u16, names: &[String]) -> anyhow::Resul
         "there is no data folder {}",
         config.data.dir.display()
     );
-    let store: Store = super::open(&config).await?;
+    let store: Store = super::open(config).await?;
     let events = last_events(&store, usize::from(last), names).await;
     store.close().await?;
     Ok(events?)

@@ -157,10 +157,11 @@ impl Live {
             Err(error) => return Outcome::Refused(error),
         };
         let old = self.current();
-        if old.data != new.data {
+        if (&old.data.dir, old.data.cache) != (&new.data.dir, new.data.cache) {
             // The store is open there and cannot move; rooms that look it up must go on finding it.
-            tracing::warn!("[data] is fixed while wharf runs; its change waits for the next start");
-            new.data = old.data.clone();
+            tracing::warn!("[data] dir and cache are fixed while wharf runs; their change waits for the next start");
+            new.data.dir.clone_from(&old.data.dir);
+            new.data.cache = old.data.cache;
         }
         if *old == new {
             return Outcome::Unchanged;

@@ -300,7 +300,7 @@ fn backup(layers: &[Layer], at: &dyn Fn(&Path) -> PathBuf) -> Result<Backup, Err
     Ok(Backup {
         every: (!every.is_zero()).then_some(every),
         keep: *checked!(layers, backup.keep, |keep: &usize| *keep > 0, "at least 1"),
-        dir: dir.map_or_else(|| at(pick!(layers, data.dir).1).join("backups"), at),
+        dir: dir.map(at),
         passphrase: passphrase.map(|(layer, text)| layer.secret(text)).transpose()?,
     })
 }

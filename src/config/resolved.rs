@@ -55,6 +55,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// Where backups go: `[backup] dir`, or a folder in the data folder.
+    #[must_use]
+    pub fn backup_dir(&self) -> PathBuf {
+        self.backup.dir.clone().unwrap_or_else(|| self.data.dir.join("backups"))
+    }
+
     /// The names of the sections that are not the same in `other`.
     #[must_use]
     pub fn differs_from(&self, other: &Self) -> Vec<&'static str> {
@@ -128,8 +134,8 @@ pub struct Backup {
     pub every: Option<Duration>,
     /// How many are kept.
     pub keep: usize,
-    /// Where they go.
-    pub dir: PathBuf,
+    /// Where they go, if it is set; see [`Config::backup_dir`].
+    pub dir: Option<PathBuf>,
     /// What they are encrypted with.
     pub passphrase: Option<Secret>,
 }

@@ -31,7 +31,7 @@ impl Event {
     }
 
     /// The envelope as it leaves wharf: body and caption, and the text of the message that it answers, are cut behind
-    /// [`TEXT_MAX`] bytes in all, and `data.truncated` says so. The journal has them whole.
+    /// 192 KiB in all, and `data.truncated` says so. The journal has them whole.
     #[must_use]
     pub fn envelope(&self) -> Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();

@@ -41,6 +41,18 @@ pub(super) fn finish(dir: &Path) -> Result<(), Error> {
     remove(&dir.join(super::check::COPY))
 }
 
+/// Makes an empty store where there is none. It gets its name when all of it is on the disk: a loss of power during the first
+/// start would else leave one that never opens.
+pub(super) fn make(dir: &Path, cache_bytes: u64) -> Result<(), Error> {
+    let (store, new) = (dir.join(FOLDER), dir.join(NEW));
+    if store.exists() {
+        return Ok(());
+    }
+    Box::new(Tree::open(&new, cache_bytes)?).close();
+    durable::sync_tree(&new)?;
+    rename(&new, &store)
+}
+
 /// Rewrites the store if that gives back enough.
 pub(super) fn if_worth(dir: &Path, cache_bytes: u64) -> Result<(), Error> {
     if_over(SMALL, dir, cache_bytes)

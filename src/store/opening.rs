@@ -26,6 +26,7 @@ pub(super) fn start(dir: &Path, options: &Options, queue: mpsc::Receiver<Command
     let lock = lock::take(dir)?;
     let folder = dir.join(FOLDER);
     compact::finish(dir)?;
+    compact::make(dir, options.cache_bytes)?;
     let ballast = options.ballast.then(|| Ballast::at(dir.join(BALLAST)));
     let medium = Folder::new(folder, options.cache_bytes, ballast);
     compact::if_worth(dir, options.cache_bytes)?;

@@ -59,6 +59,8 @@ fn put_back(layer: &mut Layer<'_>, id: String, now: i64) -> Result<Option<String
     };
     outbox::revived(layer, &delivery)?;
     layer.delete(dead)?;
+    // Its tries begin anew, and what they meet with them.
+    layer.delete(Table::Attempts.ulid(ulid))?;
     layer.put_bytes(layout::schedule(now, ulid), &[])?;
     let delivery = Delivery {
         due: now,

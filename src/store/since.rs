@@ -109,15 +109,25 @@ impl Store {
 }
 
 #[cfg(test)]
+use super::stage::{Head, Layer};
+
+#[cfg(test)]
 impl Store {
     /// Removes the rows of the journal before an offset, for tests of what is gone.
     pub(crate) fn forget_before(&self, offset: u64) {
-        let rows = (0..offset).map(|gone| (Table::Journal.numbered(gone), None)).collect();
         let disk = super::unpoisoned(self.shared.disk.read());
-        disk.as_ref()
-            .expect("it is open")
-            .apply(rows)
-            .expect("rows can be deleted");
+        let disk = disk.as_ref().expect("it is open");
+        let nothing = super::engine::Rows::new();
+        let head = Head::read(disk).expect("it can be read");
+        let mut layer = Layer::over(disk, &nothing, Head { first: offset, ..head });
+        layer.write_head().expect("it can be written");
+        for gone in 0..offset {
+            layer
+                .delete(Table::Journal.numbered(gone))
+                .expect("rows can be deleted");
+        }
+        disk.apply(layer.into_rows()).expect("rows can be deleted");
+        self.shared.first.store(offset, std::sync::atomic::Ordering::Release);
         *self.shared.tail() = super::journal::Tail::default();
     }
 }

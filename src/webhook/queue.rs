@@ -245,6 +245,11 @@ impl Queue {
             .find_map(|(name, lane)| lane.short_of_late().map(|due| (name.clone(), due)))
     }
 
+    /// All that [`Queue::short_of`] gave is read: lanes for which nothing was found are done.
+    pub(super) fn drop_done(&mut self) {
+        self.lanes.retain(|_, lane| !lane.is_idle());
+    }
+
     /// What [`Queue::short_of`] gave could not be read.
     pub(super) fn owe(&mut self, endpoint: &str, after: &str) {
         self.lane(endpoint).owe(after);

@@ -35,6 +35,7 @@ impl Dispatcher {
                 return self.queue.owe_late(&endpoint, due);
             }
         }
+        self.queue.drop_done();
     }
 
     /// Reads the outbox in the order of arrival, all of it, or that of one endpoint until its lane is full; answers whether it

@@ -207,7 +207,7 @@ fn child_that_hosts() {
     let (Some(config), Some(page)) = (told(host::CONFIG), told(host::PAGE)) else {
         return;
     };
-    host::run(&config, &page, told(PLACE));
+    host::run(&config, &page, told(PLACE).as_deref());
 }
 
 mod browser {

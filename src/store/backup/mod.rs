@@ -1,6 +1,6 @@
 //! A backup: all rows as they were at one moment, and the files that belong to them, in one file.
 //!
-//! In: a store at work, or one that nobody uses. Out: a file that [`restore`] turns into a data folder again. The file is a gzipped
+//! In: a store at work, or one that nobody uses. Out: a file that [`restore()`] turns into a data folder again. The file is a gzipped
 //! tar, so that one can look into it; with a passphrase it is encrypted (age). `fence` makes the moment, `archive` the file. Must not
 //! hold up the writer for longer than it takes to note what it overwrites.
 //!

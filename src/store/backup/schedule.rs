@@ -144,14 +144,18 @@ impl Backups {
                 () = stop.cancelled() => return,
             }
             pause = LOOKS;
-            let backup = self.config.borrow().backup.clone();
-            let Some(every) = backup.every else { continue };
-            let dir = backup.dir.clone();
-            let newest = tokio::task::spawn_blocking(move || newest(&dir)).await.ok().flatten();
+            let config = self.config.borrow().clone();
+            let Some(every) = config.backup.every else { continue };
+            let dir = config.backup_dir();
+            let looked = dir.clone();
+            let newest = tokio::task::spawn_blocking(move || newest(&looked))
+                .await
+                .ok()
+                .flatten();
             if !is_due(newest, every, SystemTime::now()) {
                 continue;
             }
-            if self.one(&backup.dir, backup.keep).await.is_err() {
+            if self.one(&dir, config.backup.keep).await.is_err() {
                 pause = AGAIN;
             }
         }

@@ -178,3 +178,140 @@ pub(super) fn shares(disk: &Disk) -> Result<BTreeMap<String, Share>, Error> {
     });
     rows.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::stage::Head;
+    use crate::store::{Batch, OutboxChange, Post, Store};
+
+    fn post(endpoint: &str, bytes: usize) -> Post {
+        Post {
+            endpoint: endpoint.to_owned(),
+            chat_key: "a/1".to_owned(),
+            body: vec![b'x'; bytes],
+            script: None,
+            event_id: None,
+        }
+    }
+
+    async fn make(store: &Store, posts: Vec<Post>) -> Vec<String> {
+        let batch = Batch {
+            posts,
+            ..Batch::default()
+        };
+        store.commit(batch).await.unwrap().deliveries
+    }
+
+    async fn change(store: &Store, outbox: Vec<OutboxChange>) {
+        let batch = Batch {
+            outbox,
+            ..Batch::default()
+        };
+        store.commit(batch).await.unwrap();
+    }
+
+    fn dead(id: &str) -> OutboxChange {
+        OutboxChange::Dead {
+            id: id.to_owned(),
+            reason: "no".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_and_what_is_dead_is_counted_by_endpoint_and_in_all_also_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), 1 << 24).unwrap();
+        let ids = make(&store, vec![post("a", 10), post("a", 20), post("b", 300)]).await;
+        change(&store, vec![OutboxChange::Done(ids[0].clone()), dead(&ids[2])]).await;
+        // The same again changes no count.
+        change(&store, vec![OutboxChange::Done(ids[0].clone()), dead(&ids[2])]).await;
+        store.close().await.unwrap();
+        let store = Store::open(dir.path(), 1 << 24).unwrap();
+        let (held, shares) = store.backlog().await.unwrap();
+        let expected = Held {
+            waiting: 1,
+            bytes: 20,
+            dead: 1,
+            dead_bytes: 300,
+            dropped: 0,
+        };
+        assert_eq!(held, expected);
+        assert_eq!(shares["a"], Share { waiting: 1, bytes: 20 });
+        assert_eq!(shares["b"], Share::default());
+        change(&store, vec![OutboxChange::Forget(ids[2].clone())]).await;
+        change(&store, vec![OutboxChange::Forget(ids[2].clone())]).await;
+        let (held, _) = store.backlog().await.unwrap();
+        assert_eq!((held.dead, held.dead_bytes, held.dropped), (0, 0, 1));
+        assert!(store.dead_letters(1).await.unwrap().is_empty());
+        store.close().await.unwrap();
+    }
+
+    /// Changes the head of a closed store.
+    fn rewrite(dir: &std::path::Path, change: impl FnOnce(&Disk, &mut Layer<'_>)) {
+        let disk = Disk::open(&dir.join("store"), 1 << 24).unwrap();
+        let nothing = crate::store::engine::Rows::new();
+        let mut layer = Layer::over(&disk, &nothing, Head::read(&disk).unwrap());
+        change(&disk, &mut layer);
+        disk.apply(layer.into_rows()).unwrap();
+        disk.sync().unwrap();
+        disk.close();
+    }
+
+    #[tokio::test]
+    async fn a_store_without_counts_is_counted_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), 1 << 24).unwrap();
+        let ids = make(&store, vec![post("a", 10), post("a", 20), post("b", 30)]).await;
+        change(&store, vec![dead(&ids[0])]).await;
+        store.close().await.unwrap();
+        rewrite(dir.path(), |disk, layer| {
+            for name in ["a", "b"] {
+                let key = Table::Endpoints.named(name).unwrap();
+                let kept: serde_json::Value = disk.get(&key).unwrap().unwrap();
+                let old = serde_json::json!({"sequence": kept["sequence"], "due": kept["due"]});
+                layer.put(key, &old).unwrap();
+            }
+            let key = Table::Head.prefix();
+            let mut head: serde_json::Value = disk.get(&key).unwrap().unwrap();
+            head.as_object_mut().unwrap().remove("held");
+            layer.put(key, &head).unwrap();
+        });
+        let store = Store::open(dir.path(), 1 << 24).unwrap();
+        make(&store, vec![post("a", 5)]).await;
+        change(&store, vec![OutboxChange::Done(ids[1].clone())]).await;
+        let (held, shares) = store.backlog().await.unwrap();
+        assert_eq!((held.waiting, held.bytes, held.dead, held.dead_bytes), (2, 35, 1, 10));
+        assert_eq!(shares["a"], Share { waiting: 1, bytes: 5 });
+        assert_eq!(shares["b"], Share { waiting: 1, bytes: 30 });
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_posts_waits_while_the_outbox_is_full_and_nobody_else_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), 1 << 24).unwrap();
+        let ids = make(&store, vec![post("a", 10)]).await;
+        store.close().await.unwrap();
+        rewrite(dir.path(), |_, layer| {
+            layer.head.held.waiting = BACKLOG_COUNT;
+            layer.write_head().unwrap();
+        });
+        let store = Store::open(dir.path(), 1 << 24).unwrap();
+        let posting = make(&store, vec![post("a", 10)]);
+        tokio::pin!(posting);
+        let waits = futures::poll!(&mut posting).is_pending();
+        // A commit that goes in after it and is answered before it: it is not in the queue.
+        store.commit(Batch::default()).await.unwrap();
+        assert!(waits && futures::poll!(&mut posting).is_pending());
+        change(&store, vec![OutboxChange::Done(ids[0].clone())]).await;
+        assert_eq!(posting.await.len(), 1);
+        // A store that is closed lets nobody wait for ever.
+        store.close().await.unwrap();
+        let batch = Batch {
+            posts: vec![post("a", 10)],
+            ..Batch::default()
+        };
+        assert!(matches!(store.commit(batch).await, Err(Error::Closed)));
+    }
+}

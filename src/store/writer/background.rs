@@ -17,6 +17,9 @@ use super::Writer;
 /// Time between two steps of work.
 pub(super) const STEP: Duration = Duration::from_millis(50);
 
+/// Time for work in a row: batches that come meanwhile wait so much longer.
+const BUDGET: Duration = Duration::from_millis(10);
+
 /// Time between two looks at the disk, while there is work.
 const LOOKS: Duration = Duration::from_secs(1);
 
@@ -24,13 +27,20 @@ impl Writer {
     /// A step of what goes by itself.
     pub(super) fn background(&mut self) -> Result<(), Error> {
         self.look_at_space();
-        if let Some(account) = self.removed.first().cloned() {
-            self.next_step = Instant::now() + STEP;
-            return self.remove_step(&account);
+        // Several steps at a time, or an hour's events would take longer than an hour to delete.
+        let until = Instant::now() + BUDGET;
+        while let Some(account) = self.removed.first().cloned() {
+            self.remove_step(&account)?;
+            if Instant::now() >= until {
+                break;
+            }
         }
-        if self.retention.is_at_work() {
+        while self.retention.is_at_work() && Instant::now() < until {
+            self.retain()?;
+        }
+        if !self.removed.is_empty() || self.retention.is_at_work() {
             self.next_step = Instant::now() + STEP;
-            return self.retain();
+            return Ok(());
         }
         let now = Instant::now();
         if now < self.next_round {

@@ -169,6 +169,7 @@ impl Host {
                 self.queue.add(row, None);
             }
         }
+        self.queue.drop_done();
     }
 
     fn start(&mut self) -> Result<(), TestCaseError> {

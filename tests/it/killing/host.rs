@@ -131,8 +131,8 @@ impl Drop for Child {
 }
 
 /// The child's work: a host, until it is killed or asked to end.
-pub(super) fn run(config: &str, page: &str, place: Option<String>) {
-    let places = Places::at(place.as_deref());
+pub(super) fn run(config: &str, page: &str, place: Option<&str>) {
+    let places = Places::at(place);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false);

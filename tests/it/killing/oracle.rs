@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use wharf::event::{Event, Kind};
+use wharf::event::{Event, Kind, Origin};
 use wharf::store::Store;
 
 use super::receiver::Received;
@@ -85,7 +85,7 @@ pub(super) async fn check(home: &Home, received: &[Received], paths: &[&str], to
             of_sequence.keys().copied().eq(1..=of_sequence.len() as u64),
             "{path}: sequences with gaps"
         );
-        in_order(path, &here, told.by_number);
+        in_order(path, &here, &known, told.by_number);
     }
     // A run that was repeated has counted once.
     let count = store.kv_get("count", "count").await.unwrap().unwrap();
@@ -105,27 +105,38 @@ pub(super) async fn check(home: &Home, received: &[Received], paths: &[&str], to
     )
 }
 
-/// First tries of a chat come in the order of their deliveries; one that comes again after a kill is not first any more.
-fn in_order(path: &str, received: &[&Received], by_number: bool) {
-    let mut last: HashMap<&str, (u64, Option<usize>)> = HashMap::new();
+/// First tries of a chat come in the order of their deliveries; one that comes again after a kill is not first any more. Messages
+/// come in the order in which they were written; what is found afterwards, because more came live than a session holds back
+/// for the sweep, is in order by itself.
+fn in_order(path: &str, received: &[&Received], known: &HashMap<&str, &Event>, by_number: bool) {
+    let mut last: HashMap<&str, u64> = HashMap::new();
+    let mut numbers: HashMap<(&str, &str), usize> = HashMap::new();
     let mut seen = HashSet::new();
     for one in received.iter().filter(|one| one.attempt == 1) {
         if !seen.insert(&one.id) {
             continue;
         }
-        let number = by_number.then(|| one.text.split('-').nth(1).unwrap().parse().unwrap());
-        if let Some((sequence, before)) = last.insert(&one.chat, (one.sequence, number)) {
+        if let Some(sequence) = last.insert(&one.chat, one.sequence) {
             assert!(
                 sequence < one.sequence,
                 "{path}: {} of {} came after {sequence}",
                 one.sequence,
                 one.chat
             );
-            assert!(
-                !by_number || before < number,
-                "{path}: {} came after {before:?}",
-                one.text
-            );
+        }
+        if by_number {
+            let origin = match known[one.event.as_str()].origin {
+                Origin::Live => "live",
+                Origin::History => "history",
+            };
+            let number = one.text.split('-').nth(1).unwrap().parse().unwrap();
+            if let Some(before) = numbers.insert((&one.chat, origin), number) {
+                assert!(
+                    before < number,
+                    "{path}: {} came after {before}, both {origin}",
+                    one.text
+                );
+            }
         }
     }
 }

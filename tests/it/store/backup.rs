@@ -71,7 +71,7 @@ async fn a_backup_made_under_load_is_the_store_as_it_was_at_one_commit() {
     }
     let writer = {
         let store = store.clone();
-        tokio::spawn(async move {
+        tokio_util::task::TaskTracker::new().spawn(async move {
             for n in 1501.. {
                 if store.health().down.is_some() {
                     return n;

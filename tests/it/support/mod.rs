@@ -15,7 +15,12 @@ use std::time::Duration;
 /// Waits until `ready` answers something; `what` names it when it does not come in a minute.
 ///
 /// Between two looks it rests a little, because what it waits for is in another process and cannot be awaited.
-pub(crate) async fn until<T>(what: &str, mut ready: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, ready: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(1, what, ready).await
+}
+
+/// The same for what is much work.
+pub(crate) async fn until_within<T>(minutes: u64, what: &str, mut ready: impl AsyncFnMut() -> Option<T>) -> T {
     let wait = async {
         loop {
             if let Some(value) = ready().await {
@@ -24,9 +29,9 @@ pub(crate) async fn until<T>(what: &str, mut ready: impl AsyncFnMut() -> Option<
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    match tokio::time::timeout(Duration::from_secs(60), wait).await {
+    match tokio::time::timeout(Duration::from_secs(60 * minutes), wait).await {
         Ok(value) => value,
-        Err(_) => panic!("waited a minute for: {what}"),
+        Err(_) => panic!("waited {minutes} min for: {what}"),
     }
 }
 

@@ -69,7 +69,7 @@ async fn a_hundred_thousand_for_a_dead_endpoint_are_not_felt_by_another_and_the_
     assert!(tried(&status) < 100, "{}", tried(&status));
 
     fill(&outbox, SHARE, SHARE + OVER).await;
-    let status = crate::support::until("the oldest are given up", async || {
+    let status = crate::support::until_within(5, "the oldest are given up", async || {
         let status = outbox.deliveries.status().await.unwrap();
         (status.endpoints["dead"].pending <= SHARE * 95 / 100).then_some(status)
     })

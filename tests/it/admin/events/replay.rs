@@ -106,7 +106,7 @@ async fn events_of_the_past_become_deliveries_with_the_bytes_that_a_webhook_gets
     let path = "/api/events/replay";
     let body = json!({"endpoint": "crm", "from": old[3].id, "to": old[22].id});
     assert_eq!(replayed(&host, path, body).await, json!({"replayed": 20}));
-    let made = host.store.deliveries(100).await.unwrap();
+    let made = host.store.deliveries_after(None, 100).await.unwrap();
     for (delivery, event) in made.iter().zip(&old[3..=22]) {
         let stored = host.store.delivery_body(&delivery.body).await.unwrap().unwrap();
         assert_eq!(String::from_utf8(stored).unwrap(), event.json());
