@@ -4,6 +4,7 @@
 //! is. The store is read in a process of its own, because damage can make sled end it. Must not change anything.
 
 use std::fmt;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -64,7 +65,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut problems = 0;
     let mut tell = |finding: Finding| {
         problems += usize::from(matches!(finding, Bad(_)));
-        println!("{finding}");
+        // Whoever reads may have seen enough.
+        writeln!(std::io::stdout(), "{finding}").ok();
     };
     tell(Good("the configuration can be read".to_owned()));
     let host = control::Client::connect(&config.data.dir.join("wharf.sock")).await;
@@ -315,7 +317,7 @@ fn port(config: &Config, runs: bool) -> Finding {
         return Good("the admin does not listen on a port".to_owned());
     }
     if runs {
-        return Good(format!("the host that runs has the admin's port {at}"));
+        return Good("the host that runs has the admin's port".to_owned());
     }
     match TcpListener::bind(at).context("bind") {
         Ok(_) => Good(format!("the admin's port {at} is free")),
