@@ -6,9 +6,11 @@
 use std::fs;
 use std::path::Path;
 
+use super::disk::Disk;
 use super::engine::{Engine, Rows};
+use super::reached::Reached;
 use super::tree::Tree;
-use super::{Error, FOLDER, durable};
+use super::{Error, FOLDER, durable, opening};
 
 /// Below this, a store is not worth the time.
 const SMALL: u64 = 256 << 20;
@@ -67,35 +69,43 @@ fn if_over(small: u64, dir: &Path, cache_bytes: u64) -> Result<(), Error> {
     if size < small {
         return Ok(());
     }
-    let tree = Tree::open(&store, cache_bytes)?;
+    let disk = Disk::on(Box::new(Tree::open(&store, cache_bytes)?));
+    let done = rewrite_if_worth(&disk, size, dir, cache_bytes);
+    disk.close();
+    if !done? {
+        return Ok(());
+    }
+    rename(&store, &dir.join(OLD))?;
+    rename(&dir.join(NEW), &store)?;
+    remove(&dir.join(OLD))
+}
+
+/// A database that ends too early is refused here already: it looks as if it used little of its log, and rewriting it would end the
+/// log and the note by which the loss is seen.
+fn rewrite_if_worth(disk: &Disk, size: u64, dir: &Path, cache_bytes: u64) -> Result<bool, Error> {
+    let store = dir.join(FOLDER);
+    let head = opening::inspect(disk, &store.display().to_string(), Some(&Reached::of(&store)))?;
     let mut live = 0_u64;
-    for row in tree.range(&[]) {
+    for row in disk.engine().range(&[]) {
         let (key, row) = row?;
         live += (key.len() + row.len()) as u64;
     }
     if size / TIMES < live.max(1) {
-        Box::new(tree).close();
-        return Ok(());
+        return Ok(false);
     }
     tracing::info!(
         mib = size >> 20,
         live_mib = live >> 20,
         "the store is rewritten, to give back what it does not use"
     );
-    let done = rewrite(&tree, dir, cache_bytes);
+    let new = dir.join(NEW);
+    let tree = Tree::open(&new, cache_bytes)?;
+    let copied = copy(disk.engine(), &tree);
     Box::new(tree).close();
-    done?;
-    rename(&store, &dir.join(OLD))?;
-    rename(&dir.join(NEW), &store)?;
-    remove(&dir.join(OLD))
-}
-
-fn rewrite(tree: &Tree, dir: &Path, cache_bytes: u64) -> Result<(), Error> {
-    let new = Tree::open(&dir.join(NEW), cache_bytes)?;
-    let copied = copy(tree, &new);
-    Box::new(new).close();
     copied?;
-    durable::sync_tree(&dir.join(NEW))
+    Reached::of(&new).note(head.commit);
+    durable::sync_tree(&new)?;
+    Ok(true)
 }
 
 /// Writes all rows of one database into another, which is empty.
@@ -127,6 +137,12 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::layout::Table;
+    use crate::store::migrate::SCHEMA;
+    use crate::store::stage::{Head, Layer};
+
+    /// The last commit of the stores of these tests.
+    const LAST: u64 = 7;
 
     fn rows_of(tree: &Tree) -> Vec<(Vec<u8>, Vec<u8>)> {
         tree.range(&[]).map(Result::unwrap).collect()
@@ -141,6 +157,19 @@ mod tests {
             let rows = (0..100_u32).map(|n| (n.to_be_bytes().to_vec(), Some(vec![round.to_le_bytes()[0]; 40_000])));
             tree.apply(rows.collect()).unwrap();
         }
+        let head = {
+            let disk = Disk::on(Box::new(Tree::open(&dir.join("head"), 1 << 24).unwrap()));
+            let nothing = Rows::new();
+            let head = Head {
+                commit: LAST,
+                ..Head::default()
+            };
+            let mut layer = Layer::over(&disk, &nothing, head);
+            layer.put(Table::Schema.prefix(), &SCHEMA).unwrap();
+            layer.write_head().unwrap();
+            layer.into_rows()
+        };
+        tree.apply(head).unwrap();
         let gone = (2..100_u32).map(|n| (n.to_be_bytes().to_vec(), None));
         tree.apply(gone.collect()).unwrap();
         tree.sync().unwrap();
@@ -170,6 +199,21 @@ mod tests {
         let tree = Tree::open(&dir.path().join(FOLDER), 1 << 24).unwrap();
         assert_eq!(rows_of(&tree), rows);
         Box::new(tree).close();
+        let noted = Reached::of(&dir.path().join(FOLDER)).last().unwrap();
+        assert_eq!(noted, Some(LAST), "the new one is known to have come as far");
+    }
+
+    #[test]
+    fn a_store_that_ends_before_what_was_acknowledged_is_refused_and_keeps_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path());
+        let store = dir.path().join(FOLDER);
+        Reached::of(&store).note(LAST + 1);
+        let before = fs::metadata(store.join(durable::LOG)).unwrap().len();
+        let refused = if_over(LITTLE, dir.path(), 1 << 24).unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
+        assert_eq!(fs::metadata(store.join(durable::LOG)).unwrap().len(), before);
+        assert_eq!(Reached::of(&store).last().unwrap(), Some(LAST + 1));
     }
 
     #[test]

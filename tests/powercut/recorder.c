@@ -5,6 +5,7 @@
  * WHARF_RECORD_MARKS names is a mark: the program says there what it was promised. Faults are what the file that
  * WHARF_RECORD_FAULT names says: `full N` lets the files grow by N bytes more, `drop` loses what is written to the file `db`
  * and then fails one fdatasync of it, as the kernel does when a write-back failed; anything else, or no file, is a healthy disk.
+ * One file, because it is built as one library, and long, because each of some thirty calls has its own wrapper.
  * Must not be blind: a call that changes a file in a way that the replayer does not know ends the program. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
