@@ -115,7 +115,10 @@ impl IntoResponse for Refusal {
 
 impl From<store::Error> for Refusal {
     fn from(error: store::Error) -> Self {
-        Self::defect(&error)
+        match error {
+            store::Error::Busy { what } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", what),
+            other => Self::defect(&other),
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use super::{Batch, Error, Moment, Store, ids, record, unpoisoned};
 /// Replays that fit into one commit without passing [`super::ROWS_PER_COMMIT`].
 pub const REPLAYS_PER_BATCH: usize = 16;
 
+/// Time for a full outbox to get room; somebody waits for the answer.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Something to deliver once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replay {
@@ -78,8 +81,13 @@ impl Store {
     /// Delivers once more, all of these or none, at most [`REPLAYS_PER_BATCH`]. Answers the ids of what waits now.
     ///
     /// # Errors
-    /// As [`Store::commit`].
+    /// As [`Store::commit`]; [`Error::Busy`] if the outbox is full and has no room within 30 s: nothing was kept then.
     pub async fn replay(&self, replays: Vec<Replay>) -> Result<Vec<String>, Error> {
+        tokio::time::timeout(PATIENCE, self.room()).await.unwrap_or_else(|_| {
+            Err(Error::Busy {
+                what: "the outbox is full: replay again when deliveries have gone out".to_owned(),
+            })
+        })?;
         let batch = Batch {
             replays,
             ..Batch::default()
